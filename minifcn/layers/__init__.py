@@ -1,0 +1,28 @@
+"""What a layer means: shapes checked, forward, backward, parameters."""
+
+from minifcn.layers.activation import Dropout, ReLU, Sigmoid, Softmax, Tanh
+from minifcn.layers.base import Footprint, Layer
+from minifcn.layers.conv import Conv2d, ConvTranspose2d
+from minifcn.layers.linear import Flatten, Linear
+from minifcn.layers.merge import Add, Concat, Crop
+from minifcn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+
+__all__ = [
+    "Add",
+    "AvgPool2d",
+    "Concat",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Crop",
+    "Dropout",
+    "Flatten",
+    "Footprint",
+    "GlobalAvgPool2d",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]

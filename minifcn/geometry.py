@@ -1,0 +1,145 @@
+"""Where a pixel of one layer lies in another: stride, offset and receptive field, computed layer by layer.
+
+Every layer says what its output pixel i sees of its input: the pixels from stride i + first to stride i + last
+(`Layer.footprint`). Footprints compose, because a line put into a line is a line. The crop offsets of FCN, its
+strides of 8, 16 and 32 and the 404 pixels of view of fc6 all follow; none of them is typed anywhere.
+
+Sources: Long, Shelhamer & Darrell (2015), sections 3 and 4; the composition of coordinate maps is the one of
+Caffe's coord_map.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from minifcn.layers.base import Shape
+from minifcn.network import IMAGE, Network
+
+
+class View(NamedTuple):
+    """Along one axis: pixel i of a node is centred on stride i + offset of another and sees first … last.
+
+    `first` and `last` are relative to stride i, as in a layer's footprint. A stride of 1/8 means that the node
+    has eight pixels where the other has one. A node that sees everything (behind a Flatten, say) has stride 0
+    and an infinite field.
+    """
+
+    stride: Fraction
+    offset: Fraction | float
+    first: Fraction | float
+    last: Fraction | float
+
+    @property
+    def field(self) -> Fraction | float:
+        """The receptive field: how many pixels of the other node it sees."""
+        return self.last - self.first + 1
+
+
+def view(net: Network, node: str, of: str = IMAGE, axis: int = 0) -> View:
+    """How `node` sees the node `of`, the image by default; axis 0 is vertical, 1 horizontal.
+
+    Where several paths lead there, the field covers all of them, and the offset is that of the first.
+    Raises ValueError if no path leads from `of` to `node`, or if paths have different strides.
+    """
+    if node != IMAGE and node not in net.nodes:
+        raise ValueError(f"there is no layer {node!r}")
+    return _view(net, node, of, axis, {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))})
+
+
+def _view(net, node, of, axis, known):
+    if node in known:
+        return known[node]
+    if node == IMAGE:
+        raise ValueError(f"{of!r} does not feed the node asked for")
+    layer, reads = net.nodes[node]
+    views = []
+    for which, source in enumerate(reads):
+        footprint = layer.footprint(which)
+        if footprint is not None and (source == of or _reaches(net, source, of)):
+            views.append(_compose(_view(net, source, of, axis, known), footprint[axis]))
+    if not views:
+        raise ValueError(f"{of!r} does not feed {node!r}")
+    if len({v.stride for v in views}) > 1:
+        raise ValueError(f"{node} joins branches of strides {', '.join(str(v.stride) for v in views)}")
+    first, last = min(v.first for v in views), max(v.last for v in views)
+    known[node] = View(views[0].stride, views[0].offset, first, last)
+    return known[node]
+
+
+def _reaches(net, node, of):
+    """Whether the values of `of` go into `node`."""
+    if node == of or node == IMAGE:
+        return node == of
+    layer, reads = net.nodes[node]
+    return any(layer.footprint(k) is not None and _reaches(net, s, of) for k, s in enumerate(reads))
+
+
+def _compose(inner: View, outer) -> View:
+    """What a layer with footprint `outer` sees through a node that has the view `inner`."""
+    if outer.last == float("inf"):
+        return View(Fraction(0), 0.0, -float("inf"), float("inf"))
+    first, last = Fraction(outer.first), Fraction(outer.last)
+    return View(
+        inner.stride * outer.stride,
+        inner.stride * (first + last) / 2 + inner.offset,
+        inner.stride * first + inner.first,
+        inner.stride * last + inner.last,
+    )
+
+
+def crop_offset(net: Network, node: str, reference: str) -> tuple[int, int]:
+    """Where to start cropping `node` so that its pixels lie on those of `reference`, per axis.
+
+    Pixel j + offset of `node` and pixel j of `reference` are then centred on the same image pixel:
+    offset = (offset of reference - offset of node) / stride. Raises ValueError if the two have different
+    strides, or if no whole offset of at least 0 brings them together; the message has the numbers.
+    """
+    offsets = []
+    for axis in (0, 1):
+        a, b = view(net, node, axis=axis), view(net, reference, axis=axis)
+        if a.stride != b.stride:
+            raise ValueError(f"{node} has stride {a.stride} and {reference} has {b.stride}: no crop aligns them")
+        offset = Fraction(b.offset - a.offset) / a.stride
+        if offset.denominator != 1 or offset < 0:
+            raise ValueError(f"{node} would have to be cropped by {offset} pixels to lie on {reference}")
+        offsets.append(int(offset))
+    return offsets[0], offsets[1]
+
+
+def describe(net: Network, image_shape: Shape) -> str:
+    """The network as a table: name, layer, reads, output shape, parameters, stride, receptive field."""
+    shapes = net.shapes(image_shape)
+    rows = [("name", "layer", "reads", "output", "parameters", "stride", "field")]
+    rows.append((IMAGE, "", "", _times(shapes[IMAGE]), "", "1", "1"))
+    for name, (layer, reads) in net.nodes.items():
+        seen = [view(net, name, axis=axis) for axis in (0, 1)]
+        size = sum(array.size for array in layer.params.values())
+        rows.append(
+            (
+                name,
+                repr(layer) + (" frozen" if layer.frozen else ""),
+                ", ".join(reads),
+                _times(shapes[name]),
+                f"{size:,}" if size else "",
+                _both(*(str(v.stride) if v.stride else "–" for v in seen)),
+                _both(*(f"{float(v.field):g}" if v.stride else "all" for v in seen)),
+            )
+        )
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    numbers = (4, 5, 6)
+    lines = [
+        "  ".join(cell.rjust(w) if k in numbers else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths)))
+        for row in rows
+    ]
+    total = sum(array.size for array in net.params.values())
+    trainable = sum(array.size for array in net.trainable.values())
+    note = "" if total == trainable else f", {trainable:,} of them trainable"
+    lines.append(f"{total:,} parameters{note}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _times(shape):
+    return "x".join(str(n) for n in shape)
+
+
+def _both(vertical, horizontal):
+    return vertical if vertical == horizontal else f"{vertical} x {horizontal}"

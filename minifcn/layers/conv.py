@@ -1,0 +1,228 @@
+"""Convolution and transposed convolution: each is the other's gradient.
+
+The three products of kernels/convolution.py are all there is. With the same weights w,
+
+    Conv2d            y = convolve(x, w)          dx = input_gradient(dy, w)    dw = weight_gradient(x, dy)
+    ConvTranspose2d   y = input_gradient(x, w)    dx = convolve(dy, w)          dw = weight_gradient(dy, x)
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from minifcn import initialize
+from minifcn.kernels.convolution import Window, convolve, input_gradient, weight_gradient
+from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, positive, short
+
+ALL = ("input", "parameters")
+
+
+class _Convolution(Layer):
+    """What the two have in common: their options, their parameters, and how they print."""
+
+    def __init__(self, in_channels, out_channels, window, bias, output_padding=(0, 0)):
+        super().__init__()
+        self.in_channels = positive(in_channels, "in_channels")
+        self.out_channels = positive(out_channels, "out_channels")
+        self.window, self.output_padding = window, output_padding
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % window.groups:
+                raise ValueError(f"{name} (={channels}) must be divisible by groups (={window.groups})")
+
+    def _initialize(self, shape, fan_in, bias, rng, dtype):
+        self.params["weight"] = initialize.he(shape, fan_in, np.random.default_rng(rng), dtype)
+        if bias:
+            self.params["bias"] = np.zeros(self.out_channels, dtype)
+
+    def _start(self, shape, like):
+        """An array of the output's shape that holds the bias, or zeros, for the product to be added to."""
+        y = np.zeros(shape, like.dtype)
+        if "bias" in self.params:
+            y += self.params["bias"]
+        return y
+
+    def _parameter_gradients(self, x, dy, upstream):
+        grads = {"weight": np.zeros_like(self.params["weight"])}
+        weight_gradient(x, dy, self.window, grads["weight"])
+        if "bias" in self.params:
+            grads["bias"] = upstream.sum(axis=(0, 1, 2))
+        return grads
+
+    def __repr__(self):
+        window = self.window
+        options = [f"{self.in_channels}, {self.out_channels}, kernel_size={short(window.kernel_size)}"]
+        for name, value, default in (
+            ("stride", window.stride, (1, 1)),
+            ("padding", window.padding, (0, 0)),
+            ("output_padding", self.output_padding, (0, 0)),
+            ("dilation", window.dilation, (1, 1)),
+        ):
+            if value != default:
+                options.append(f"{name}={short(value)}")
+        if window.groups > 1:
+            options.append(f"groups={window.groups}")
+        if self.params and "bias" not in self.params:
+            options.append("bias=False")
+        return f"{type(self).__name__}({', '.join(options)})"
+
+
+class Conv2d(_Convolution):
+    """y[n, i, j, o] = b[o] + sum over u, v, c of w[u, v, c, o] x[n, i s + u d - p, j s + v d - p, c].
+
+    x is (N, H, W, in_channels) with zeros outside, y is (N, Ho, Wo, out_channels) with
+    Ho = floor((H + 2p - d(k - 1) - 1) / s) + 1. The kernel is not flipped (cross-correlation, as everywhere in
+    deep learning). `weight` is (kh, kw, in_channels / groups, out_channels), drawn by He's rule from `rng`;
+    `bias` is (out_channels,), zero.
+
+    Raises ValueError for options and shapes that do not fit, TypeError for other types than the parameters'.
+
+    >>> layer = Conv2d(3, 16, kernel_size=3, padding=1)
+    >>> layer.output_shape((1, 64, 48, 3))
+    (1, 64, 48, 16)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | int | None = None,
+        dtype: type = np.float32,
+    ):
+        window = Window(
+            pair(kernel_size, "kernel_size", 1),
+            pair(stride, "stride", 1),
+            pair(padding, "padding", 0),
+            pair(dilation, "dilation", 1),
+            positive(groups, "groups"),
+        )
+        super().__init__(in_channels, out_channels, window, bias)
+        kh, kw = window.kernel_size
+        shape = (kh, kw, in_channels // groups, out_channels)
+        self._initialize(shape, kh * kw * in_channels // groups, bias, rng, dtype)
+
+    def forward(self, x, train=False, rng=None):
+        x = self._floats(x, self.params["weight"])
+        y = self._start(self.output_shape(x.shape), x)
+        convolve(x, self.params["weight"], self.window, y)
+        return y, x
+
+    def backward(self, dy, cache, needs=ALL):
+        x, dx, grads = cache, None, {}
+        dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
+        if "input" in needs:
+            dx = np.zeros_like(x)
+            input_gradient(dy, self.params["weight"], self.window, dx)
+        if "parameters" in needs:
+            grads = self._parameter_gradients(x, dy, upstream=dy)
+        return dx, grads
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        N, H, W, _ = self._images(shapes[0], self.in_channels)
+        Ho, Wo = self.window.output_size((H, W))
+        if min(Ho, Wo) < 1:
+            raise ValueError(f"{self!r}: the kernel does not fit into an image of {H}x{W} and its padding")
+        return N, Ho, Wo, self.out_channels
+
+    def footprint(self, which=0):
+        """Pixel i sees i s - p up to i s - p + d (k - 1)."""
+        w = self.window
+        return tuple(
+            Footprint(s, -p, d * (k - 1) - p)
+            for k, s, p, d in zip(w.kernel_size, w.stride, w.padding, w.dilation)
+        )
+
+
+class ConvTranspose2d(_Convolution):
+    """y[n, i s + u d - p, j s + v d - p, o] += w[u, v, o, c] x[n, i, j, c]: each pixel paints a scaled kernel.
+
+    It is the gradient of the convolution that goes from y's shape to x's, so `weight` has that convolution's
+    layout, (kh, kw, out_channels / groups, in_channels). H grows to (H - 1) s - 2p + d (k - 1) + 1 +
+    output_padding; the output padding says which of the sizes that convolution would have shrunk to H is meant.
+    Also called deconvolution (it is not an inverse) or fractionally strided convolution: Long, Shelhamer &
+    Darrell, Fully convolutional networks for semantic segmentation (2015), section 3.3.
+
+    Raises ValueError for options and shapes that do not fit, TypeError for other types than the parameters'.
+
+    >>> layer = ConvTranspose2d(21, 21, kernel_size=4, stride=2, bias=False)
+    >>> layer.output_shape((1, 16, 16, 21))
+    (1, 34, 34, 21)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        output_padding: int | Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | Pair = 1,
+        *,
+        rng: np.random.Generator | int | None = None,
+        dtype: type = np.float32,
+    ):
+        window = Window(
+            pair(kernel_size, "kernel_size", 1),
+            pair(stride, "stride", 1),
+            pair(padding, "padding", 0),
+            pair(dilation, "dilation", 1),
+            positive(groups, "groups"),
+        )
+        extra = pair(output_padding, "output_padding", 0)
+        super().__init__(in_channels, out_channels, window, bias, extra)
+        for axis in (0, 1):
+            most = max(window.stride[axis], window.dilation[axis])
+            if extra[axis] >= most:
+                raise ValueError(
+                    f"output_padding (={extra[axis]}) must be less than the larger of stride and dilation (={most})"
+                )
+        (kh, kw), (sh, sw) = window.kernel_size, window.stride
+        shape = (kh, kw, out_channels // groups, in_channels)
+        fan_in = max(1, kh * kw * in_channels // (groups * sh * sw))  # kernels that meet at an output pixel
+        self._initialize(shape, fan_in, bias, rng, dtype)
+
+    def forward(self, x, train=False, rng=None):
+        x = self._floats(x, self.params["weight"])
+        y = self._start(self.output_shape(x.shape), x)
+        input_gradient(x, self.params["weight"], self.window, y)
+        return y, x
+
+    def backward(self, dy, cache, needs=ALL):
+        x, dx, grads = cache, None, {}
+        dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
+        if "input" in needs:
+            dx = np.zeros_like(x)
+            convolve(dy, self.params["weight"], self.window, dx)
+        if "parameters" in needs:
+            grads = self._parameter_gradients(dy, x, upstream=dy)
+        return dx, grads
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        N, H, W, _ = self._images(shapes[0], self.in_channels)
+        w = self.window
+        Ho, Wo = (
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 + extra
+            for n, k, s, p, d, extra in zip(
+                (H, W), w.kernel_size, w.stride, w.padding, w.dilation, self.output_padding
+            )
+        )
+        if min(Ho, Wo) < 1:
+            raise ValueError(f"{self!r}: the padding leaves nothing of an image of {H}x{W}")
+        return N, Ho, Wo, self.out_channels
+
+    def footprint(self, which=0):
+        """Pixel i is painted by the inputs from (i + p - d (k - 1)) / s up to (i + p) / s."""
+        w = self.window
+        return tuple(
+            Footprint(Fraction(1, s), Fraction(p - d * (k - 1), s), Fraction(p, s))
+            for k, s, p, d in zip(w.kernel_size, w.stride, w.padding, w.dilation)
+        )

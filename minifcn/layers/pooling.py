@@ -1,0 +1,134 @@
+"""Pooling: a window slides, and the largest or the mean value under it is kept."""
+
+import numpy as np
+
+from minifcn.kernels import pooling
+from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, short
+
+
+class _Pool2d(Layer):
+    """The sizes that both poolings share; stride None means the kernel's size: windows side by side."""
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
+    ):
+        super().__init__()
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
+        self.padding = pair(padding, "padding", 0)
+        self.ceil_mode = bool(ceil_mode)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+            raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
+
+    @property
+    def _window(self):
+        return self.kernel_size, self.stride, self.padding
+
+    @property
+    def _overlapping(self):
+        return self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """ceil_mode rounds up, but never to a window that would start outside the image and its padding."""
+        N, H, W, C = self._images(shapes[0])
+        sizes = []
+        for n, k, s, p in zip((H, W), *self._window):
+            span = n + 2 * p - k
+            out = (-(-span // s) if self.ceil_mode else span // s) + 1
+            if self.ceil_mode and (out - 1) * s >= n + p:
+                out -= 1
+            sizes.append(out)
+        if min(sizes) < 1:
+            raise ValueError(f"{self!r}: the window does not fit into an image of {H}x{W} and its padding")
+        return N, sizes[0], sizes[1], C
+
+    def footprint(self, which=0):
+        """Pixel i sees i s - p up to i s - p + k - 1."""
+        return tuple(Footprint(s, -p, k - 1 - p) for k, s, p in zip(*self._window))
+
+    def __repr__(self):
+        options = [f"{short(self.kernel_size)}"]
+        if self.stride != self.kernel_size:
+            options.append(f"stride={short(self.stride)}")
+        if self.padding != (0, 0):
+            options.append(f"padding={short(self.padding)}")
+        if self.ceil_mode:
+            options.append("ceil_mode=True")
+        return f"{type(self).__name__}({', '.join(options)})"
+
+
+class MaxPool2d(_Pool2d):
+    """y = the largest pixel of each window, channel by channel. Padding is -inf: it never wins.
+
+    Ho = floor((H + 2p - k) / s) + 1, or rounded up with ceil_mode (the original FCN's rule). All of dy goes to
+    the maximum; of equal ones to the first, row by row.
+
+    Raises ValueError for a padding of more than half the kernel, or an image that no window fits.
+
+    >>> MaxPool2d(2, ceil_mode=True).output_shape((1, 5, 5, 8))
+    (1, 3, 3, 8)
+    """
+
+    def forward(self, x, train=False, rng=None):
+        x = self._floats(x)
+        y = np.empty(self.output_shape(x.shape), x.dtype)
+        argmax = np.empty(y.shape, np.int32)
+        pooling.max_pool(x, y, argmax, *self._window)
+        return y, (argmax, x.shape)
+
+    def backward(self, dy, cache):
+        argmax, shape = cache
+        dy = self._upstream(dy, argmax.shape, dy.dtype)
+        dx = np.zeros(shape, dy.dtype)
+        pooling.max_pool_backward(dy, argmax, dx, self._overlapping)
+        return dx, {}
+
+
+class AvgPool2d(_Pool2d):
+    """y = the mean of each window, channel by channel. Zero padding counts as pixels (PyTorch's default).
+
+    Ho as for MaxPool2d; where ceil_mode lets a window stick out beyond the padding, only the rest counts.
+    dy is shared out evenly over the window.
+
+    Raises ValueError for a padding of more than half the kernel, or an image that no window fits.
+    """
+
+    def forward(self, x, train=False, rng=None):
+        x = self._floats(x)
+        y = np.empty(self.output_shape(x.shape), x.dtype)
+        pooling.avg_pool(x, y, *self._window)
+        return y, x.shape
+
+    def backward(self, dy, cache):
+        dy = self._upstream(dy, self.output_shape(cache), dy.dtype)
+        dx = np.zeros(cache, dy.dtype)
+        pooling.avg_pool_backward(dy, dx, *self._window, self._overlapping)
+        return dx, {}
+
+
+class GlobalAvgPool2d(Layer):
+    """y[n, c] = the mean of channel c over the whole image: (N, H, W, C) -> (N, C), for every size.
+
+    dx = dy / (H W) at every pixel. Source: Lin, Chen & Yan, Network in network (2014), section 3.2.
+    """
+
+    def forward(self, x, train=False, rng=None):
+        x = self._floats(x)
+        self._images(x.shape)
+        return x.mean(axis=(1, 2)), x.shape
+
+    def backward(self, dy, cache):
+        N, H, W, C = cache
+        dy = self._upstream(dy, (N, C), dy.dtype)
+        return np.broadcast_to(dy[:, None, None] / dy.dtype.type(H * W), cache).copy(), {}
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        N, _, _, C = self._images(shapes[0])
+        return N, C
+
+    def footprint(self, which=0):
+        return WHOLE

@@ -1,0 +1,198 @@
+"""A network: a list of named layers and what each of them reads.
+
+That list is the single source for everything: forward walks it, backward walks it the other way, printing,
+shapes and receptive fields (geometry.py) follow it, parameters and activations are named by it.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minifcn.layers.base import Layer, Shape
+
+IMAGE = "image"
+
+
+class Node(NamedTuple):
+    """A layer in its place: what it reads, by name."""
+
+    layer: Layer
+    reads: tuple[str, ...]
+
+
+class Tape(dict):
+    """Every activation of a forward pass by name, and in `caches` what each layer keeps for backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.caches: dict[str, Any] = {}
+
+
+class Network:
+    """Layers in the order they run. The last one added gives the output.
+
+    >>> from minifcn.layers import Conv2d, ReLU
+    >>> net = Network()
+    >>> net.add("conv1", Conv2d(3, 8, kernel_size=3, padding=1), "image")
+    >>> net.add("relu1", ReLU())                      # reads the layer before it
+    >>> net(np.zeros((1, 5, 7, 3), np.float32)).shape
+    (1, 5, 7, 8)
+    """
+
+    def __init__(self, image_shape: Shape = (1, 64, 64, 3)):
+        self.nodes: dict[str, Node] = {}
+        self.image_shape = image_shape  # for printing; images of other sizes are as welcome
+        self.recipe: dict[str, Any] | None = None  # how models.build makes this network again
+
+    def add(self, name: str, layer: Layer, *reads: str) -> None:
+        """Append a layer that reads the nodes named, "image" being the input; by default the one before it.
+
+        Raises ValueError for a name that is taken and for one that does not exist yet.
+        """
+        reads = reads or (self.output if self.nodes else IMAGE,)
+        if name in self.nodes or name == IMAGE or "." in name or not name:
+            raise ValueError(f"a layer cannot be named {name!r}: the name is taken, empty or has a dot in it")
+        for source in reads:
+            if source not in self.nodes and source != IMAGE:
+                raise ValueError(f"{name} reads {source!r}, which is not among {[IMAGE, *self.nodes]}")
+        self.nodes[name] = Node(layer, reads)
+
+    @property
+    def output(self) -> str:
+        """The name of the last layer."""
+        if not self.nodes:
+            raise ValueError("the network has no layers yet")
+        return next(reversed(self.nodes))
+
+    # ---------------------------------------------------------------- parameters, by name
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Every parameter as "layer.parameter", in layer order: the arrays themselves, not copies."""
+        return {f"{name}.{key}": array for name, node in self.nodes.items() for key, array in node.layer.params.items()}
+
+    @property
+    def trainable(self) -> dict[str, np.ndarray]:
+        """The parameters of the layers that are not frozen: those that `backward` gives gradients of."""
+        return {name: array for name, array in self.params.items() if not self.nodes[name.split(".")[0]].layer.frozen}
+
+    def load_params(self, arrays: dict[str, np.ndarray]) -> None:
+        """Copy `arrays` into the parameters of the same names.
+
+        Raises ValueError, and changes nothing, unless names and shapes agree; the message lists what differs.
+        """
+        own = self.params
+        problems = [f"{name} is missing" for name in own if name not in arrays]
+        problems += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
+        for name, array in arrays.items():
+            if name in own and own[name].shape != array.shape:
+                problems.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
+        if problems:
+            raise ValueError("these parameters do not fit the network:\n  " + "\n  ".join(problems))
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    def astype(self, dtype: type) -> "Network":
+        """Turn all parameters into float32 or float64 (to check gradients). Returns the network itself."""
+        for node in self.nodes.values():
+            node.layer.params = {key: array.astype(dtype) for key, array in node.layer.params.items()}
+        return self
+
+    # ---------------------------------------------------------------- forward and backward
+
+    def forward(
+        self, images: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, Tape]:
+        """The output, and the tape: `tape["pool3"]` is that activation, and `backward` needs the tape.
+
+        `train` switches on what differs in training (dropout), with random numbers from `rng`.
+        """
+        tape = Tape()
+        tape[IMAGE] = images
+        for name, (layer, reads) in self.nodes.items():
+            tape[name], tape.caches[name] = layer.forward(*(tape[source] for source in reads), train=train, rng=rng)
+        return tape[self.output], tape
+
+    def backward(self, dy: np.ndarray, tape: Tape, image_gradient: bool = False) -> dict[str, np.ndarray]:
+        """The gradient of every trainable parameter, given dy, the loss's gradient with respect to the output.
+
+        Where several layers read one activation, its gradients add up. With `image_gradient` the result also
+        has the gradient with respect to the "image".
+        """
+        upstream: dict[str, np.ndarray] = {self.output: dy}
+        grads: dict[str, np.ndarray] = {}
+        wanted = self._depend_on_parameters() | ({IMAGE} if image_gradient else set())
+        for name in reversed(self.nodes):
+            layer, reads = self.nodes[name]
+            dy_here = upstream.pop(name, None)
+            if dy_here is None:  # nothing of the output comes through here
+                own = {key: np.zeros_like(array) for key, array in layer.params.items()}
+            else:
+                dx, own = self._layer_backward(layer, dy_here, tape.caches[name], wanted.intersection(reads))
+                for source, dx_source in zip(reads, dx if isinstance(dx, tuple) else (dx,)):
+                    if dx_source is not None and source in wanted:
+                        upstream[source] = upstream[source] + dx_source if source in upstream else dx_source
+            if not layer.frozen:
+                grads |= {f"{name}.{key}": array for key, array in own.items()}
+        ordered = {name: grads[name] for name in self.trainable}
+        return ordered | {IMAGE: upstream[IMAGE]} if image_gradient else ordered
+
+    @staticmethod
+    def _layer_backward(layer, dy, cache, wanted_inputs):
+        """Layers with parameters can leave out a gradient that nobody reads."""
+        if not layer.params:
+            return layer.backward(dy, cache)
+        needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not layer.frozen)
+        return layer.backward(dy, cache, needs)
+
+    def _depend_on_parameters(self) -> set[str]:
+        """The activations whose gradient is needed: some trainable parameter stands behind them."""
+        found: set[str] = set()
+        for name, (layer, reads) in self.nodes.items():
+            if (layer.params and not layer.frozen) or found.intersection(reads):
+                found.add(name)
+        return found
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """The output alone. Every activation is let go as soon as its last reader has run."""
+        return self.activations(images, [self.output])[self.output]
+
+    def activations(self, images: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """The named activations, computed with no more memory alive, and no more layers run, than they need."""
+        keep = list(names)
+        for name in keep:
+            if name not in self.nodes and name != IMAGE:
+                raise ValueError(f"there is no layer {name!r}; there are {', '.join(self.nodes)}")
+        last_reader = {name: name for name in keep}
+        needed = set(keep)
+        for name in reversed(self.nodes):
+            if name in needed:
+                needed.update(self.nodes[name].reads)
+                for source in self.nodes[name].reads:
+                    last_reader.setdefault(source, name)
+        alive = {IMAGE: images}
+        for name, (layer, reads) in self.nodes.items():
+            if name in needed:
+                alive[name] = layer.forward(*(alive[source] for source in reads))[0]
+                for source in set(reads):
+                    if last_reader[source] == name and source not in keep:
+                        del alive[source]
+        return {name: alive[name] for name in keep}
+
+    # ---------------------------------------------------------------- what it looks like
+
+    def shapes(self, image_shape: Shape) -> dict[str, Shape]:
+        """The shape of every activation for images of this shape, without computing any."""
+        shapes = {IMAGE: tuple(image_shape)}
+        for name, (layer, reads) in self.nodes.items():
+            try:
+                shapes[name] = layer.output_shape(*(shapes[source] for source in reads))
+            except ValueError as error:
+                raise ValueError(f"layer {name}: {error}") from None
+        return shapes
+
+    def __str__(self) -> str:
+        from minifcn.geometry import describe
+
+        return describe(self, self.image_shape)
