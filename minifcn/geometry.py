@@ -67,7 +67,7 @@ def _view(net, node, of, axis, known):
 
 def _reaches(net, node, of):
     """Whether the values of `of` go into `node`."""
-    if node == of or node == IMAGE:
+    if node in (of, IMAGE):
         return node == of
     layer, reads = net.nodes[node]
     return any(layer.footprint(k) is not None and _reaches(net, s, of) for k, s in enumerate(reads))
@@ -97,7 +97,9 @@ def crop_offset(net: Network, node: str, reference: str) -> tuple[int, int]:
     for axis in (0, 1):
         a, b = view(net, node, axis=axis), view(net, reference, axis=axis)
         if a.stride != b.stride:
-            raise ValueError(f"{node} has stride {a.stride} and {reference} has {b.stride}: no crop aligns them")
+            raise ValueError(
+                f"{node} has stride {a.stride} and {reference} has {b.stride}: no crop aligns them"
+            )
         offset = Fraction(b.offset - a.offset) / a.stride
         if offset.denominator != 1 or offset < 0:
             raise ValueError(f"{node} would have to be cropped by {offset} pixels to lie on {reference}")
@@ -127,7 +129,9 @@ def describe(net: Network, image_shape: Shape) -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     numbers = (4, 5, 6)
     lines = [
-        "  ".join(cell.rjust(w) if k in numbers else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths)))
+        "  ".join(
+            cell.rjust(w) if k in numbers else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths))
+        )
         for row in rows
     ]
     total = sum(array.size for array in net.params.values())

@@ -70,12 +70,20 @@ class Network:
     @property
     def params(self) -> dict[str, np.ndarray]:
         """Every parameter as "layer.parameter", in layer order: the arrays themselves, not copies."""
-        return {f"{name}.{key}": array for name, node in self.nodes.items() for key, array in node.layer.params.items()}
+        return {
+            f"{name}.{key}": array
+            for name, node in self.nodes.items()
+            for key, array in node.layer.params.items()
+        }
 
     @property
     def trainable(self) -> dict[str, np.ndarray]:
         """The parameters of the layers that are not frozen: those that `backward` gives gradients of."""
-        return {name: array for name, array in self.params.items() if not self.nodes[name.split(".")[0]].layer.frozen}
+        return {
+            name: array
+            for name, array in self.params.items()
+            if not self.nodes[name.split(".")[0]].layer.frozen
+        }
 
     def load_params(self, arrays: dict[str, np.ndarray]) -> None:
         """Copy `arrays` into the parameters of the same names.
@@ -111,7 +119,9 @@ class Network:
         tape = Tape()
         tape[IMAGE] = images
         for name, (layer, reads) in self.nodes.items():
-            tape[name], tape.caches[name] = layer.forward(*(tape[source] for source in reads), train=train, rng=rng)
+            tape[name], tape.caches[name] = layer.forward(
+                *(tape[source] for source in reads), train=train, rng=rng
+            )
         return tape[self.output], tape
 
     def backward(self, dy: np.ndarray, tape: Tape, image_gradient: bool = False) -> dict[str, np.ndarray]:

@@ -93,7 +93,8 @@ def block(depth, a, first, row, step, rows, panel, out, c, ldc):
     a0, a1, a2, a3 = first, first + min(1, last) * row, first + min(2, last) * row, first + min(3, last) * row
     a4, a5 = first + min(4, last) * row, first + min(5, last) * row
     a6, a7 = first + min(6, last) * row, first + min(7, last) * row
-    c1, c2, c3, c4, c5, c6, c7 = c + ldc, c + 2 * ldc, c + 3 * ldc, c + 4 * ldc, c + 5 * ldc, c + 6 * ldc, c + 7 * ldc
+    c1, c2, c3, c4 = c + ldc, c + 2 * ldc, c + 3 * ldc, c + 4 * ldc
+    c5, c6, c7 = c + 5 * ldc, c + 6 * ldc, c + 7 * ldc
     s00, s01, s10, s11 = load(out, c), load(out, c + V), load(out, c1), load(out, c1 + V)
     s20, s21, s30, s31 = load(out, c2), load(out, c2 + V), load(out, c3), load(out, c3 + V)
     s40, s41, s50, s51 = load(out, c4), load(out, c4 + V), load(out, c5), load(out, c5 + V)

@@ -41,7 +41,9 @@ class Layer:
     def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
 
-    def forward(self, *inputs: np.ndarray, train: bool = False, rng: np.random.Generator | None = None) -> Any:
+    def forward(
+        self, *inputs: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
+    ) -> Any:
         raise NotImplementedError
 
     def backward(self, dy: np.ndarray, cache: Any) -> Any:

@@ -58,7 +58,9 @@ class Linear(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         shape = shapes[0]
         if len(shape) < 2 or min(shape) < 1 or shape[-1] != self.in_features:
-            raise ValueError(f"{self!r} expects an input of shape (N, {self.in_features}), got {tuple(shape)}")
+            raise ValueError(
+                f"{self!r} expects an input of shape (N, {self.in_features}), got {tuple(shape)}"
+            )
         return *shape[:-1], self.out_features
 
     def footprint(self, which=0):

@@ -1,13 +1,15 @@
 """Networks as their papers draw them. Each is a function that returns a Network."""
 
+from collections.abc import Callable
 from typing import Any
 
+from minifcn.models.backbones import BACKBONES
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
 from minifcn.network import Network
 
-MODELS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
+MODELS: dict[str, Callable[..., Network]] = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
 
-__all__ = ["MODELS", "build", "fcn8s", "fcn16s", "fcn32s"]
+__all__ = ["BACKBONES", "MODELS", "build", "fcn8s", "fcn16s", "fcn32s"]
 
 
 def build(model: str, classes: int, **arguments: Any) -> Network:

@@ -4,7 +4,7 @@ Both are five stages of 3x3 convolutions with a 2x2 max-pool behind each, and a 
 convolutions. Pools round up, so that an image of any size, 1x1 included, reaches the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def small(
     return _classifier(net, rng, channels, fc, fc_kernel, fc_kernel // 2, dropout)
 
 
-BACKBONES = {"small": small, "vgg16": vgg16}
+BACKBONES: dict[str, Callable[..., int]] = {"small": small, "vgg16": vgg16}
 
 
 def _stages(net, rng, widths, depths, first_padding=1):

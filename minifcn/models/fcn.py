@@ -102,7 +102,7 @@ class _Head:
     def fuse(self, pool, upsampled):
         """Score the classes at `pool` and add them to what has been upsampled to its stride."""
         skip = f"score_{pool}"
-        self.score(skip, self.net.nodes[_last_conv(self.net, pool)].layer.out_channels, pool)
+        self.score(skip, self.net.shapes(self.net.image_shape)[pool][3], pool)
         if self.padded:
             self.crop(f"{skip}c", skip, upsampled)
             self.net.add(f"fuse_{pool}", Add(), upsampled, f"{skip}c")
@@ -123,13 +123,6 @@ def _start(model, classes, backbone, rng, options):
     net.recipe = {"model": model, "classes": classes, "backbone": backbone, **options}
     channels = BACKBONES[backbone](net, np.random.default_rng(rng), **options)
     return net, _Head(net, classes, channels, padded=backbone == "vgg16")
-
-
-def _last_conv(net, node):
-    """The convolution whose channels `node` has."""
-    while not isinstance(net.nodes[node].layer, Conv2d):
-        node = net.nodes[node].reads[0]
-    return node
 
 
 def _continue(net, start, model):

@@ -1,0 +1,90 @@
+"""Checkpoints: one .npz file with everything that is needed to predict, and to train on.
+
+Arrays lie in it as "params/conv1_1.weight" and "optimizer/…"; the rest — the recipe of the network, the class
+names, the mean, the step, the history — is JSON under "meta". Nothing in it is ever executed (no pickles).
+"""
+
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minifcn.errors import InputError
+from minifcn.files import replacing
+from minifcn.network import Network
+
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A trained network at rest.
+
+    `recipe` rebuilds the network (models.build), `params` are its parameters by name. `mean` and `std` are what
+    its images were normalised with (data.Preprocessing). `optimizer` and `progress` are there in last.npz only:
+    training goes on from them.
+    """
+
+    recipe: dict[str, Any]
+    params: dict[str, np.ndarray]
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: float
+    optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the file; at no moment is there half a file under its name. OSError if it cannot be written."""
+        meta = {
+            "format": FORMAT,
+            "recipe": self.recipe,
+            "class_names": list(self.class_names),
+            "mean": list(self.mean),
+            "std": self.std,
+            "progress": self.progress,
+        }
+        arrays = {f"params/{name}": array for name, array in self.params.items()}
+        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.items()}
+        with replacing(path) as file:
+            np.savez(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Checkpoint":
+        """Read the file. InputError, with the reason, if it is missing, cut off, or not a checkpoint."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = json.loads(str(arrays.pop("meta")))
+            if meta["format"] != FORMAT:
+                raise InputError(f"{path} has checkpoint format {meta['format']}; expected {FORMAT}")
+            groups: dict[str, dict[str, np.ndarray]] = {"params": {}, "optimizer": {}}
+            for name, array in arrays.items():
+                group, _, name = name.partition("/")
+                groups[group][name] = array
+            return cls(
+                recipe=meta["recipe"],
+                class_names=tuple(meta["class_names"]),
+                mean=tuple(meta["mean"]),
+                std=meta["std"],
+                progress=meta["progress"],
+                **groups,
+            )
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such checkpoint") from None
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            raise InputError(f"{path} is not a whole checkpoint of minifcn: {error}") from None
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise InputError(f"{path} is cut off or damaged: {error}") from None
+
+    def restore(self, net: Network, path: str | os.PathLike) -> None:
+        """Put the parameters into `net`. InputError with the names and shapes that differ; `path` is for it."""
+        try:
+            net.load_params(self.params)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None

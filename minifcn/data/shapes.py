@@ -1,0 +1,157 @@
+"""Toy data that a small network learns in a minute: circles, squares and triangles on a plain ground.
+
+The colour of an object says nothing about its class, nor does its texture: only the outline does.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+CLASS_NAMES = ("background", "circle", "square", "triangle")
+CORNERS = {2: 4, 3: 3}  # of the labels that are regular polygons
+
+SMALLEST, LARGEST = 0.18, 0.32  # radius, as a part of the image's shorter side
+MOST_OBJECTS = 3
+GAP = 2  # pixels between two objects, so that not even corners touch
+TRIES = 25  # places looked at for an object before all are laid out anew
+LAYOUTS = 25  # of them before fewer objects will do
+CONTRAST = 0.35  # of an object to the background, in at least one channel; colours run from 0 to 1
+TEXTURE = 0.1  # amplitude of a sinusoidal brightness wave
+NOISE = 0.05  # standard deviation
+
+
+class Object(NamedTuple):
+    """Where one object is. Lengths in pixels; pixel (0, 0) is the unit square whose centre is (0.5, 0.5)."""
+
+    label: int  # 1 circle, 2 square, 3 triangle
+    y: float
+    x: float
+    radius: float  # of the circle through the corners
+    angle: float  # of one corner, in radians
+
+
+class Shapes:
+    """`count` images of 1 to 3 objects that do not overlap, with their labels: a dataset.
+
+    Image i depends on (seed, i) and the size alone, so that a longer set starts with the shorter one. All
+    images are drawn at once, in half a millisecond each at 64 x 64, and kept as uint8. `size` is the side of
+    a square or (H, W); `objects[i]` lists what is in image i.
+
+    >>> image, labels = Shapes(10, size=64)[3]
+    >>> image.shape, labels.shape
+    ((64, 64, 3), (64, 64))
+    """
+
+    class_names = CLASS_NAMES
+
+    def __init__(self, count: int, size: int | tuple[int, int] = 64, seed: int = 0) -> None:
+        height, width = (size, size) if isinstance(size, int | np.integer) else size
+        if count < 1:
+            raise ValueError(f"count = {count}, expected at least 1 image")
+        if min(height, width) < 1:
+            raise ValueError(f"size = {size}, expected at least 1 pixel a side")
+        if seed < 0:
+            raise ValueError(f"seed = {seed}, expected 0 or more")
+        self.images = np.empty((count, height, width, 3), np.uint8)
+        self.labels = np.empty((count, height, width), np.uint8)
+        self.objects = []
+        for i in range(count):
+            rng = np.random.default_rng((seed, i))
+            objects = place(rng, height, width)
+            self.images[i], self.labels[i] = draw(rng, objects, height, width)
+            self.objects.append(objects)
+        # The pairs handed out are views, which must not change what is drawn here.
+        self.images.flags.writeable = self.labels.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.images[index], self.labels[index]
+
+    def name(self, index: int) -> str:
+        return f"shapes{index:05d}"
+
+
+def place(rng: np.random.Generator, height: int, width: int) -> list[Object]:
+    """Choose 1 to 3 objects, wholly inside the image; fewer than chosen only if no room is found for them."""
+    count = rng.integers(1, MOST_OBJECTS + 1)
+    for _ in range(LAYOUTS):
+        objects: list[Object] = []
+        while len(objects) < count and (found := _free_place(rng, objects, height, width)):
+            objects.append(found)
+        if len(objects) == count:
+            break
+    return objects
+
+
+def _free_place(rng: np.random.Generator, objects: list[Object], height: int, width: int) -> Object | None:
+    """A random object that keeps away from the others, or None if none is found in TRIES tries."""
+    side = min(height, width)
+    label = int(rng.integers(1, len(CLASS_NAMES)))
+    angle = 2 * math.pi * rng.random()
+    for size, down, right in rng.random((TRIES, 3)).tolist():
+        radius = side * (SMALLEST + (LARGEST - SMALLEST) * size)
+        y = radius + (height - 2 * radius) * down
+        x = radius + (width - 2 * radius) * right
+        if all(math.hypot(y - o.y, x - o.x) >= radius + o.radius + GAP for o in objects):
+            return Object(label, y, x, radius, angle)
+    return None
+
+
+def draw(
+    rng: np.random.Generator, objects: list[Object], height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint the objects: image (H, W, 3) uint8 and labels (H, W) uint8."""
+    rows = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5)
+    columns = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
+    period = min(height, width)
+
+    ground = _colour(rng)
+    image = ground + _texture(rng, rows, columns, period)
+    labels = np.zeros((height, width), np.uint8)
+    for o in objects:
+        box = (
+            slice(int(o.y - o.radius), math.ceil(o.y + o.radius)),
+            slice(int(o.x - o.radius), math.ceil(o.x + o.radius)),
+        )
+        y, x = rows[box[0]], columns[:, box[1]]
+        inside = _inside(o, y - np.float32(o.y), x - np.float32(o.x))
+        colour = _colour(rng)
+        while np.abs(colour - ground).max() < CONTRAST:
+            colour = _colour(rng)
+        painted = colour + _texture(rng, y, x, period)
+        image[box][inside] = painted[inside]
+        labels[box][inside] = o.label
+    image += np.float32(NOISE) * rng.standard_normal(image.shape, np.float32)
+    return np.rint(255 * image.clip(0, 1)).astype(np.uint8), labels
+
+
+def _inside(o: Object, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Which of the points (y, x), measured from the centre, belong to the object.
+
+    A regular polygon is where no side's normal is exceeded: x cos(t) + y sin(t) <= r cos(pi / n) for the n
+    directions t halfway between two corners.
+    """
+    if o.label not in CORNERS:
+        return y**2 + x**2 <= o.radius**2
+    n = CORNERS[o.label]
+    inside = np.ones(np.broadcast_shapes(y.shape, x.shape), bool)
+    for side in range(n):
+        t = o.angle + 2 * math.pi * (side + 0.5) / n
+        inside &= x * np.float32(math.cos(t)) + y * np.float32(math.sin(t)) <= o.radius * math.cos(math.pi / n)
+    return inside
+
+
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    """A random colour that the texture cannot push out of 0..1."""
+    return rng.uniform(TEXTURE, 1 - TEXTURE, 3).astype(np.float32)
+
+
+def _texture(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period: int) -> np.ndarray:
+    """A plane wave of 2 to 8 cycles across `period` pixels, in a random direction: (H, W, 1)."""
+    cycles, direction, phase = rng.random(3) * (6, 2 * np.pi, 2 * np.pi) + (2, 0, 0)
+    frequency = 2 * np.pi * cycles / period
+    down, right = np.float32(frequency * np.sin(direction)), np.float32(frequency * np.cos(direction))
+    return np.float32(TEXTURE) * np.sin(down * y + right * x + np.float32(phase))[:, :, None]

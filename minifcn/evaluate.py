@@ -1,0 +1,47 @@
+"""python -m minifcn.evaluate: how good a trained network is on held-out images.
+
+python -m minifcn.evaluate --checkpoint runs/toy-fcn8s/best.npz --toy
+python -m minifcn.evaluate --checkpoint best.npz --data FOLDER
+"""
+
+import argparse
+
+import numpy as np
+
+from minifcn import metrics
+from minifcn.errors import InputError, says_errors
+from minifcn.inference import Segmenter
+from minifcn.kernels.jit import announce_compilation
+from minifcn.progress import progress
+from minifcn.settings import Settings
+from minifcn.training import open_data
+
+
+@says_errors
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m minifcn.evaluate", description="Measure a trained network."
+    )
+    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="a best.npz or last.npz")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--toy", action="store_true", help="on the held-out toy images")
+    where.add_argument("--data", metavar="FOLDER", default="", help="on the validation images of this folder")
+    options = parser.parse_args(arguments)
+
+    announce_compilation()
+    segmenter = Segmenter.load(options.checkpoint)
+    _, validation = open_data(Settings(toy=options.toy, data=options.data))
+    if validation.class_names != segmenter.class_names:
+        raise InputError(
+            f"{options.checkpoint} knows the classes {', '.join(segmenter.class_names)}; "
+            f"the data has {', '.join(validation.class_names)}"
+        )
+    K = len(segmenter.class_names)
+    hist = np.zeros((K, K), np.int64)
+    for i in progress(range(len(validation)), "evaluating"):
+        hist += segmenter.evaluate(validation, [i])
+    print(metrics.table(hist, segmenter.class_names))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""python -m minifcn.predict: label maps of your images.
+
+    python -m minifcn.predict photo.jpg --checkpoint runs/toy-fcn8s/best.npz --out predictions
+
+For every image it writes NAME.png, the label map as a palette PNG, and NAME-overlay.png; with --heatmaps also
+NAME-heatmaps.png, the score map of every class and the strongest channels inside the network.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from minifcn import plots
+from minifcn.data import read_image, write_label_png
+from minifcn.errors import InputError, says_errors
+from minifcn.inference import Segmenter
+from minifcn.kernels.jit import announce_compilation
+from minifcn.progress import progress
+
+INSIDE = ("pool3", "pool4", "relu7")  # fc7 after its rectifier
+
+
+def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool) -> None:
+    """Write the pictures of one image."""
+    image = read_image(path)
+    labels = segmenter.labels(image)
+    write_label_png(out / f"{path.stem}.png", labels)
+    plots.write_image(out / f"{path.stem}-overlay.png", plots.overlay(image, labels))
+    if heatmaps:
+        inside = [name for name in INSIDE if name in segmenter.net.nodes]
+        maps = segmenter.activations(image, [segmenter.net.output, *inside])
+        scores = maps.pop(segmenter.net.output)
+        plots.heatmaps(image, scores, maps, segmenter.class_names, out / f"{path.stem}-heatmaps.png")
+
+
+@says_errors
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m minifcn.predict", description="Label the pixels of images."
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
+    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="a best.npz or last.npz")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=Path("predictions"), help="default: predictions"
+    )
+    parser.add_argument("--heatmaps", action="store_true", help="also draw score maps and activations")
+    options = parser.parse_args(arguments)
+
+    for stem, count in Counter(path.stem for path in options.images).items():
+        if count > 1:
+            raise InputError(f"{count} images are named {stem}: their results would overwrite each other")
+    announce_compilation()
+    segmenter = Segmenter.load(options.checkpoint)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in progress(options.images, "predicting"):
+        predict(segmenter, path, options.out, options.heatmaps)
+    print(f"label maps and overlays of {len(options.images)} images are in {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The settings of a training run: one dataclass, from which the command line and config.toml both follow."""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from minifcn.data import AUGMENTATIONS
+from minifcn.errors import InputError
+from minifcn.models import BACKBONES, MODELS
+from minifcn.optim import SCHEDULES
+
+LOSSES = ("cross-entropy", "dice", "both")
+OPTIMIZERS = ("adam", "sgd")
+
+
+def _option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass
+class Settings:
+    """What to train, on what, and how. The defaults are right for the toy data.
+
+    Raises InputError for a value that is not among the choices or out of range.
+    """
+
+    toy: bool = _option(False, "train on toy data: circles, squares and triangles, made on the spot")
+    data: str = _option("", "train on your own data: a folder of images/ and masks/, or in PASCAL VOC layout")
+    model: str = _option("fcn8s", "the network", tuple(MODELS))
+    backbone: str = _option("small", "its trunk", tuple(BACKBONES))
+    loss: str = _option("cross-entropy", "what is made small", LOSSES)
+    optimizer: str = _option("adam", "how the parameters are moved", OPTIMIZERS)
+    lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
+    schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
+    steps: int = _option(1500, "how many batches to learn from")
+    batch_size: int = _option(0, "images in a batch; 0 means 16 on toy data and 4 on your own")
+    crop: int = _option(0, "train on random square pieces of this many pixels; 0 means whole images")
+    augment: tuple[str, ...] = _option((), f"random changes of the images: {', '.join(AUGMENTATIONS)}, none")
+    seed: int = _option(0, "of the initial weights, the order of the images and their random changes")
+    threads: int = _option(0, "processors to use; 0 means all")
+    out: str = _option("", "folder for the results; by default a new one in runs/")
+
+    def __post_init__(self) -> None:
+        self.augment = tuple(self.augment)
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata["choices"]
+            if choices and value not in choices:
+                raise InputError(f"{option.name} is {value!r}; expected one of {', '.join(choices)}")
+        for name in set(self.augment) - {"none", *AUGMENTATIONS}:
+            raise InputError(f"augment is {name!r}; expected some of {', '.join(AUGMENTATIONS)}, or none")
+        for name, least in (
+            ("steps", 1),
+            ("batch_size", 0),
+            ("crop", 0),
+            ("seed", 0),
+            ("threads", 0),
+            ("lr", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise InputError(f"{name} is {getattr(self, name)}; expected at least {least}")
+
+    def resolved(self) -> "Settings":
+        """The same with every "0 means …" written out. InputError unless exactly one of toy and data is set."""
+        if self.toy == bool(self.data):
+            raise InputError("say what to learn from: either --toy or --data FOLDER")
+        chosen = asdict(self)
+        chosen["lr"] = self.lr or {"adam": 4e-3, "sgd": 2e-2}[self.optimizer]
+        chosen["batch_size"] = self.batch_size or (16 if self.toy else 4)
+        chosen["augment"] = self.augment or (("mirror", "transpose") if self.toy else ("mirror", "jitter"))
+        return Settings(**chosen)
+
+    def to_toml(self) -> str:
+        """As a TOML document, one line a setting. A JSON string, number or list is also a TOML one."""
+        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **overrides: Any) -> "Settings":
+        """Read a file that `to_toml` wrote, or a part of one. InputError for what it cannot contain."""
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not TOML: {error}") from None
+        kinds = {option.name: type(option.default) for option in fields(cls)}
+        for name, value in values.items():
+            if name not in kinds:
+                raise InputError(f"{path}: {name} is not a setting; there are {', '.join(kinds)}")
+            kind: Any = {tuple: list, float: (int, float)}.get(kinds[name], kinds[name])
+            if not isinstance(value, kind) or isinstance(value, bool) != (kinds[name] is bool):
+                raise InputError(f"{path}: {name} is {value!r}; expected {kinds[name].__name__}")
+        return cls(**{**values, **overrides})
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """One command-line option a setting. Options that are not given leave no trace in the parsed result."""
+    for option in fields(Settings):
+        name, kind = "--" + option.name.replace("_", "-"), type(option.default)
+        common = {"default": argparse.SUPPRESS, "help": option.metadata["help"]}
+        if kind is bool:
+            parser.add_argument(name, action="store_true", **common)
+        elif kind is tuple:
+            parser.add_argument(name, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME", **common)
+        else:
+            metavar = None if option.metadata["choices"] else {str: "PATH", int: "N", float: "X"}[kind]
+            parser.add_argument(
+                name, type=kind, choices=option.metadata["choices"], metavar=metavar, **common
+            )

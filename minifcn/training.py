@@ -1,0 +1,310 @@
+"""The training loop, as something to iterate over: every step yields where it stands.
+
+    run = Training.start(Settings(toy=True, steps=200))
+    for step in run:
+        print(step.number, step.loss)
+
+Leaving the loop stops the training; iterating again goes on. Everything that is random in step n follows from
+the seed and n, so a run that was stopped and resumed makes the same steps, bit for bit, as one that was not.
+"""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minifcn import losses, metrics, models, optim, plots
+from minifcn.checkpoint import Checkpoint
+from minifcn.data import Dataset, Preprocessing, Shapes, batch, channel_statistics, open_folder
+from minifcn.errors import InputError, NonFiniteError
+from minifcn.files import replacing
+from minifcn.inference import Segmenter
+from minifcn.kernels.jit import set_threads
+from minifcn.network import Network, Tape
+from minifcn.settings import Settings
+
+EVALUATIONS = 15  # in a run, evenly spread
+TOY_IMAGES, TOY_HELD_OUT, TOY_HELD_OUT_SEED = 3000, 200, 2**31
+
+LOSSES: dict[str, losses.Loss] = {
+    "cross-entropy": losses.cross_entropy,
+    "dice": losses.dice,
+    "both": losses.weighted_sum((1.0, losses.cross_entropy), (1.0, losses.dice)),
+}
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adam": optim.Adam,
+    # The rule of the papers: biases learn twice as fast and do not decay.
+    "sgd": partial(optim.SGD, momentum=0.9, weight_decay=5e-4, rates={"*.bias": 2}, decays={"*.bias": 0}),
+}
+
+
+@dataclass
+class Step:
+    """What a step reports. `hist` is the confusion matrix on held-out images after the steps that evaluate."""
+
+    number: int
+    loss: float
+    lr: float
+    hist: np.ndarray | None = None
+
+
+class Training:
+    """A network on its way: data, loss, optimiser, schedule, the step it is at and what was measured so far.
+
+    With a folder `out` (made if need be) it keeps there config.toml, metrics.csv, last.npz, best.npz (the
+    weights with the best mean IU so far), curves.png and predictions.png. Without one it writes nothing.
+    `settings` are the resolved ones. Iterate to train; see the top of this file.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        training: Dataset,
+        validation: Dataset,
+        preprocessing: Preprocessing,
+        settings: Settings,
+        out: Path | None = None,
+    ):
+        self.net, self.training, self.validation = net, training, validation
+        self.segmenter = Segmenter(net, preprocessing, training.class_names)
+        self.settings, self.out = settings, out
+        self.loss = LOSSES[settings.loss]
+        self.schedule = optim.SCHEDULES[settings.schedule](settings.lr, settings.steps)
+        self.optimizer = OPTIMIZERS[settings.optimizer](net.trainable, lr=settings.lr)
+        self.evaluate_every = max(1, math.ceil(settings.steps / EVALUATIONS))
+        self.number = 0
+        self.history: list[dict[str, float]] = []
+        self.losses_since: list[float] = []  # of the steps since the last evaluation
+        self.seconds = 0.0  # spent training, without evaluations, over all sittings
+
+    # ---------------------------------------------------------------- beginnings
+
+    @classmethod
+    def start(cls, settings: Settings) -> "Training":
+        """A new run: opens the data, builds the network, makes the folder. InputError if any cannot be used."""
+        settings = settings.resolved()
+        out = _new_folder(settings)
+        run = cls._build(settings, out)
+        with replacing(_made(out) / "config.toml") as file:
+            file.write(settings.to_toml().encode())
+        run.save()
+        return run
+
+    @classmethod
+    def resume(cls, out: str | Path) -> "Training":
+        """The run in folder `out`, at the step where its last.npz was written."""
+        out = Path(out)
+        if not (out / "last.npz").is_file():
+            raise InputError(f"{out} holds no run to resume: there is no last.npz in it")
+        saved = Checkpoint.load(out / "last.npz")
+        run = cls._build(Settings.from_toml(out / "config.toml"), out, saved)
+        saved.restore(run.net, out / "last.npz")
+        try:
+            run.optimizer.load_state(saved.optimizer)
+            run.number, run.history = saved.progress["step"], saved.progress["history"]
+            run.losses_since, run.seconds = saved.progress["losses"], saved.progress["seconds"]
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{out / 'last.npz'} cannot be trained on: {error}") from None
+        return run
+
+    @classmethod
+    def _build(cls, settings: Settings, out: Path, saved: Checkpoint | None = None) -> "Training":
+        set_threads_or_say(settings.threads)
+        training, validation = open_data(settings)
+        if saved is None:
+            preprocessing = Preprocessing(*_as_numbers(channel_statistics(training)))
+            recipe: dict[str, Any] = {
+                "model": settings.model,
+                "classes": len(training.class_names),
+                "backbone": settings.backbone,
+            }
+        else:
+            preprocessing, recipe = Preprocessing(saved.mean, saved.std), saved.recipe
+            if saved.class_names != training.class_names:
+                raise InputError(
+                    f"{out} was trained on {saved.class_names}; the data has {training.class_names}"
+                )
+        net = models.build(**recipe, rng=settings.seed)
+        return cls(net, training, validation, preprocessing, settings, out)
+
+    # ---------------------------------------------------------------- the loop
+
+    def __iter__(self) -> Iterator[Step]:
+        while self.number < self.settings.steps:
+            began = time.perf_counter()
+            step = self.step()
+            self.seconds += time.perf_counter() - began
+            if self.number % self.evaluate_every == 0 or self.number == self.settings.steps:
+                step.hist = self.evaluate()
+                self.save()
+            yield step
+
+    def step(self) -> Step:
+        """One step: a batch forward, the loss, backward, and the parameters moved."""
+        settings, n = self.settings, self.number
+        images, labels = batch(
+            self.training,
+            n,
+            settings.batch_size,
+            settings.seed,
+            augment=[name for name in settings.augment if name != "none"],
+            crop=settings.crop or None,
+            fill=self.segmenter.preprocessing.fill,
+        )
+        lr = self.schedule(n)
+        with np.errstate(all="ignore"):  # whatever is not finite is looked for, and said, just below
+            x = self.segmenter.preprocessing(images)
+            scores, tape = self.net.forward(x, train=True, rng=np.random.default_rng((settings.seed, n, 2)))
+            value, dscores = self.loss(scores, labels)
+            grads = self.net.backward(dscores, tape)
+        _check_finite(n + 1, value, tape, grads)
+        self.optimizer.step(grads, lr)
+        self.number += 1
+        self.losses_since.append(value)
+        return Step(self.number, value, lr)
+
+    def evaluate(self) -> np.ndarray:
+        """Measure on the held-out images and add a row to the history."""
+        hist = self.segmenter.evaluate(self.validation)
+        self.history.append(
+            {
+                "step": self.number,
+                "lr": self.schedule(self.number - 1),
+                "loss": float(np.mean(self.losses_since)),
+                "pixel_accuracy": metrics.pixel_accuracy(hist),
+                "mean_accuracy": metrics.mean_accuracy(hist),
+                "mean_iou": metrics.mean_iou(hist),
+                "frequency_weighted_iou": metrics.frequency_weighted_iou(hist),
+                "seconds": round(self.seconds, 3),
+            }
+        )
+        self.losses_since = []
+        return hist
+
+    @property
+    def images_per_second(self) -> float:
+        return self.number * self.settings.batch_size / max(self.seconds, 1e-9)
+
+    @property
+    def best_iou(self) -> float:
+        """The best mean IU so far, or 0."""
+        return max((row["mean_iou"] for row in self.history), default=0.0)
+
+    # ---------------------------------------------------------------- what is kept
+
+    def save(self) -> None:
+        """Write last.npz, metrics.csv and, right after the best evaluation so far, best.npz; each is whole at
+        every moment. OSError if the disk is full: the files of the last save are then still there."""
+        if self.out is None:
+            return
+        progress = {
+            "step": self.number,
+            "history": self.history,
+            "losses": self.losses_since,
+            "seconds": self.seconds,
+        }
+        evaluated = bool(self.history) and self.history[-1]["step"] == self.number
+        if evaluated and self.history[-1]["mean_iou"] >= self.best_iou:
+            self._checkpoint().save(self.out / "best.npz")
+        self._checkpoint(self.optimizer.state(), progress).save(self.out / "last.npz")
+        if self.history:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, self.history[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.history)
+            with replacing(self.out / "metrics.csv") as file:
+                file.write(text.getvalue().encode())
+
+    def _checkpoint(self, optimizer: dict[str, np.ndarray] | None = None, progress: Any = None) -> Checkpoint:
+        segmenter = self.segmenter
+        return Checkpoint(
+            self.net.recipe or {},
+            self.net.params,
+            segmenter.class_names,
+            segmenter.preprocessing.mean,
+            segmenter.preprocessing.std,
+            optimizer or {},
+            progress or {},
+        )
+
+    def finish(self) -> np.ndarray:
+        """Put the best weights back, draw curves.png and predictions.png, return the best confusion matrix."""
+        assert self.out is not None
+        best = self.out / "best.npz"
+        Checkpoint.load(best).restore(self.net, best)
+        plots.curves(self.history, self.out / "curves.png")
+        shown = range(min(6, len(self.validation)))
+        rows = [(*self.validation[i], self.segmenter.labels(self.validation[i][0])) for i in shown]
+        plots.predictions(rows, self.segmenter.class_names, self.out / "predictions.png")
+        return self.segmenter.evaluate(self.validation)
+
+
+def open_data(settings: Settings) -> tuple[Dataset, Dataset]:
+    """The images to learn from and the held-out ones."""
+    if settings.toy:
+        return Shapes(TOY_IMAGES, seed=settings.seed), Shapes(TOY_HELD_OUT, seed=TOY_HELD_OUT_SEED)
+    return open_folder(settings.data)
+
+
+def set_threads_or_say(threads: int) -> None:
+    """0 leaves all processors on; a number that the machine does not have is an InputError."""
+    if threads:
+        try:
+            set_threads(threads)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+
+def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:
+    """Stop on the first number that is not finite, and say where it came from."""
+    if math.isfinite(value) and all(np.isfinite(grad).all() for grad in grads.values()):
+        return
+    for name, activation in tape.items():
+        if not np.isfinite(activation).all():
+            raise NonFiniteError(
+                f"step {step}: {name} has a value that is not finite (the loss is {value}). "
+                "A smaller --lr may help; the last checkpoint is as it was"
+            )
+    for name in reversed(grads):  # backward runs from the end, so the last one is where it began
+        if not np.isfinite(grads[name]).all():
+            raise NonFiniteError(
+                f"step {step}: the gradient of {name} is not finite (the loss is {value}). "
+                "A smaller --lr may help; the last checkpoint is as it was"
+            )
+    raise NonFiniteError(f"step {step}: the loss is {value}, though every activation is finite")
+
+
+def _as_numbers(statistics: tuple[np.ndarray, float]) -> tuple[tuple[float, ...], float]:
+    """Mean and deviation as plain numbers; images of one colour only would have no deviation to divide by."""
+    mean, std = statistics
+    return tuple(float(m) for m in mean), float(std) or 1.0
+
+
+def _new_folder(settings: Settings) -> Path:
+    """Where a new run goes: the folder asked for if no run is in it, or the first free name in runs/."""
+    if settings.out:
+        out = Path(settings.out)
+        if (out / "last.npz").exists():
+            raise InputError(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
+        return out
+    what = "toy" if settings.toy else Path(settings.data).resolve().name
+    name, k = f"{what}-{settings.model}", 1
+    while (out := Path("runs") / (name if k == 1 else f"{name}-{k}")).exists():
+        k += 1
+    return out
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make this folder: {error.strerror}") from None
+    return folder
