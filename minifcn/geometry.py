@@ -42,10 +42,11 @@ def view(net: Network, node: str, of: str = IMAGE, axis: int = 0) -> View:
     """
     if node != IMAGE and node not in net.nodes:
         raise ValueError(f"there is no layer {node!r}")
-    return _view(net, node, of, axis, {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))})
+    known = {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))}
+    return _view(net, node, of, axis, known, _fed_by(net, of))
 
 
-def _view(net, node, of, axis, known):
+def _view(net, node, of, axis, known, fed):
     if node in known:
         return known[node]
     if node == IMAGE:
@@ -54,8 +55,8 @@ def _view(net, node, of, axis, known):
     views = []
     for which, source in enumerate(reads):
         footprint = layer.footprint(which)
-        if footprint is not None and (source == of or _reaches(net, source, of)):
-            views.append(_compose(_view(net, source, of, axis, known), footprint[axis]))
+        if footprint is not None and source in fed:
+            views.append(_compose(_view(net, source, of, axis, known, fed), footprint[axis]))
     if not views:
         raise ValueError(f"{of!r} does not feed {node!r}")
     if len({v.stride for v in views}) > 1:
@@ -65,12 +66,13 @@ def _view(net, node, of, axis, known):
     return known[node]
 
 
-def _reaches(net, node, of):
-    """Whether the values of `of` go into `node`."""
-    if node in (of, IMAGE):
-        return node == of
-    layer, reads = net.nodes[node]
-    return any(layer.footprint(k) is not None and _reaches(net, s, of) for k, s in enumerate(reads))
+def _fed_by(net, of):
+    """The nodes that the values of `of` go into, itself included."""
+    fed = {of}
+    for name, (layer, reads) in net.nodes.items():
+        if any(source in fed and layer.footprint(which) is not None for which, source in enumerate(reads)):
+            fed.add(name)
+    return fed
 
 
 def _compose(inner: View, outer) -> View:
@@ -96,7 +98,7 @@ def crop_offset(net: Network, node: str, reference: str) -> tuple[int, int]:
     offsets = []
     for axis in (0, 1):
         a, b = view(net, node, axis=axis), view(net, reference, axis=axis)
-        if a.stride != b.stride:
+        if a.stride != b.stride or not a.stride:
             raise ValueError(
                 f"{node} has stride {a.stride} and {reference} has {b.stride}: no crop aligns them"
             )

@@ -49,7 +49,7 @@ def cross_entropy(
     all weights are 0, L and its gradient are 0.
 
     The value is summed in float64; dscores has the dtype of the scores. Source: Long, Shelhamer and Darrell,
-    "Fully convolutional networks for semantic segmentation", 2015, section 4.3; weights per pixel:
+    "Fully convolutional networks for semantic segmentation", 2015, section 4; weights per pixel:
     Ronneberger, Fischer and Brox, "U-Net", 2015, section 3.
 
     >>> value, dscores = cross_entropy(np.zeros((1, 1, 1, 4)), np.array([[[2]]]))

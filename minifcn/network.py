@@ -132,7 +132,7 @@ class Network:
         """
         upstream: dict[str, np.ndarray] = {self.output: dy}
         grads: dict[str, np.ndarray] = {}
-        wanted = self._depend_on_parameters() | ({IMAGE} if image_gradient else set())
+        wanted = self._depend_on({IMAGE} if image_gradient else set())
         for name in reversed(self.nodes):
             layer, reads = self.nodes[name]
             dy_here = upstream.pop(name, None)
@@ -156,12 +156,11 @@ class Network:
         needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not layer.frozen)
         return layer.backward(dy, cache, needs)
 
-    def _depend_on_parameters(self) -> set[str]:
-        """The activations whose gradient is needed: some trainable parameter stands behind them."""
-        found: set[str] = set()
+    def _depend_on(self, found: set[str]) -> set[str]:
+        """The activations whose gradient is needed: those `found` or a trainable parameter stand behind them."""
         for name, (layer, reads) in self.nodes.items():
             if (layer.params and not layer.frozen) or found.intersection(reads):
-                found.add(name)
+                found = found | {name}
         return found
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

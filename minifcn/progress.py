@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
@@ -62,7 +62,7 @@ def progress(
     The line reads `label 120/2913  8 s left`, or `label 120` if the number of items is not known; `total` is
     `len(iterable)` where that exists. The line is gone when the loop ends, however it ends.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     line = StatusLine(stream, clock)
     start = clock()

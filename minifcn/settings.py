@@ -74,8 +74,9 @@ class Settings:
         return Settings(**chosen)
 
     def to_toml(self) -> str:
-        """As a TOML document, one line a setting. A JSON string, number or list is also a TOML one."""
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+        """As a TOML document, one line a setting. What JSON writes is TOML, but for one forbidden character."""
+        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(self).items())
+        return "".join(lines).replace("\x7f", "\\u007f")
 
     @classmethod
     def from_toml(cls, path: str | Path, **overrides: Any) -> "Settings":

@@ -22,7 +22,15 @@ import numpy as np
 
 from minifcn import losses, metrics, models, optim, plots
 from minifcn.checkpoint import Checkpoint
-from minifcn.data import Dataset, Preprocessing, Shapes, batch, channel_statistics, open_folder
+from minifcn.data import (
+    AUGMENTATIONS,
+    Dataset,
+    Preprocessing,
+    Shapes,
+    batch,
+    channel_statistics,
+    open_folder,
+)
 from minifcn.errors import InputError, NonFiniteError
 from minifcn.files import replacing
 from minifcn.inference import Segmenter
@@ -155,7 +163,7 @@ class Training:
             n,
             settings.batch_size,
             settings.seed,
-            augment=[name for name in settings.augment if name != "none"],
+            augment=[AUGMENTATIONS[name] for name in settings.augment if name != "none"],
             crop=settings.crop or None,
             fill=self.segmenter.preprocessing.fill,
         )

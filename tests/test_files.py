@@ -26,7 +26,10 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 
 
 def test_names_the_file_that_cannot_be_written(tmp_path):
-    with pytest.raises(OSError, match=r"cannot write.*missing/file"), replacing(tmp_path / "missing" / "file"):
+    with (
+        pytest.raises(OSError, match=r"cannot write.*missing/file"),
+        replacing(tmp_path / "missing" / "file"),
+    ):
         pass
 
 
@@ -35,7 +38,11 @@ def test_full_disk(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"before")
     real = os.fdopen
-    monkeypatch.setattr(os, "fdopen", lambda descriptor, mode: (os.close(descriptor), real(os.open("/dev/full", os.O_WRONLY), mode))[1])
+    monkeypatch.setattr(
+        os,
+        "fdopen",
+        lambda descriptor, mode: (os.close(descriptor), real(os.open("/dev/full", os.O_WRONLY), mode))[1],
+    )
     with pytest.raises(OSError, match="No space left"), replacing(path) as file:
         file.write(b"x" * 100_000)
     assert path.read_bytes() == b"before"

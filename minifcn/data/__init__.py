@@ -1,14 +1,18 @@
-"""Images and their labels: toy shapes, your own folder, batches for training."""
+"""Images and labels: reading, checking, changing and batching them."""
 
+from minifcn.data.augment import AUGMENTATIONS
 from minifcn.data.batches import batch
 from minifcn.data.dataset import Dataset, channel_statistics
 from minifcn.data.folder import open_folder
 from minifcn.data.images import read_image, read_labels
 from minifcn.data.palette import voc_palette, write_label_png
+from minifcn.data.preprocessing import Preprocessing
 from minifcn.data.shapes import Shapes
 
 __all__ = [
+    "AUGMENTATIONS",
     "Dataset",
+    "Preprocessing",
     "Shapes",
     "batch",
     "channel_statistics",

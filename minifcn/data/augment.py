@@ -50,8 +50,9 @@ def jitter(
     Shelhamer, Long & Darrell (2017), section 4.3: translations up to 32 pixels, the scale of the coarsest
     prediction; with mirroring they brought no noticeable improvement.
     """
-    down, right = rng.integers(-pixels, pixels + 1, 2).tolist()
-    return _window(image, labels, -down, -right, *labels.shape, fill)
+    top, left = rng.integers(-pixels, pixels, 2, endpoint=True).tolist()
+    height, width = labels.shape
+    return _window(image, labels, top, left, height, width, fill)
 
 
 def random_crop(

@@ -35,7 +35,7 @@ def batch(
         raise ValueError(f"crop = {crop}, expected at least 1 pixel")
     rng = np.random.default_rng((seed, step, 1))
     indices = [_sample(len(dataset), i, seed) for i in range(step * batch_size, (step + 1) * batch_size)]
-    pairs = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for index in indices:
         image, labels = dataset[index]
         for function in augment:

@@ -46,5 +46,5 @@ def channel_statistics(dataset: Dataset, most: int = 500) -> tuple[np.ndarray, f
         sums += image.sum(axis=(0, 1), dtype=np.float64)
         squares += np.einsum("hwc,hwc->c", image, image, dtype=np.float64)
     mean = sums / pixels
-    variance = np.mean(squares / pixels - mean**2)
-    return mean.astype(np.float32), float(np.float32(np.sqrt(max(variance, 0))))
+    variance = float(np.mean(squares / pixels - mean**2))
+    return mean.astype(np.float32), float(np.float32(np.sqrt(max(variance, 0.0))))

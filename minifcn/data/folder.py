@@ -77,19 +77,20 @@ def open_folder(path: str | os.PathLike) -> tuple[Folder, Folder]:
         class_names = VOC_CLASS_NAMES
     files = {stem: (images[stem], masks[stem]) for stem in sorted({*training, *validation})}
     counts = _scan(root, files, class_names)
-    total = sum(counts.values(), np.zeros(256, np.int64))
+    total = np.sum(list(counts.values()), axis=0)
     _check_labels(root, total)
     if class_names is None:
         class_names = tuple(f"class {k}" for k in range(np.flatnonzero(total[:IGNORE]).max() + 1))
 
     def dataset(stems: list[str]) -> Folder:
-        class_pixels = sum(counts[stem] for stem in stems)[: len(class_names)]
+        class_pixels = np.sum([counts[stem] for stem in stems], axis=0)[: len(class_names)]
         return Folder([files[stem] for stem in stems], class_names, class_pixels)
 
     return dataset(training), dataset(validation)
 
 
 def _is_voc(root: Path) -> bool:
+    """Which of the two layouts the folder has."""
     if not root.exists():
         raise InputError(f"{root}: no such folder")
     if not root.is_dir():
@@ -98,7 +99,7 @@ def _is_voc(root: Path) -> bool:
         return True
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return False
-    found = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if not p.name.startswith("."))
+    found = [p.name + "/" * p.is_dir() for p in _entries(root)]
     raise InputError(
         f"{root}: looked for images/ and masks/, or for JPEGImages/ and SegmentationClass/ (PASCAL VOC), "
         + (f"found {_listed(found, ', ')}" if found else "found an empty folder")
@@ -106,12 +107,12 @@ def _is_voc(root: Path) -> bool:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """The picture files in a folder by stem. Hidden files, folders and other kinds of files do not count."""
+    """The picture files in a folder, by stem."""
     readable = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     pictures: dict[str, Path] = {}
     duplicates = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in readable or not path.is_file():
+    for path in _entries(folder):
+        if path.suffix.lower() not in readable or not path.is_file():
             continue
         if path.stem in pictures:
             duplicates.append(f"{pictures[path.stem].name} and {path.name}")
@@ -120,6 +121,14 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not pictures:
         raise InputError(f"{folder}: no pictures in this folder")
     return pictures
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, without hidden files such as .DS_Store."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
 
 
 def _check_partners(root: Path, images: dict[str, Path], masks: dict[str, Path]) -> None:
@@ -142,7 +151,7 @@ def _split(root: Path, stems: list[str]) -> tuple[list[str], list[str]]:
             f"{stems[0]} into both train.txt and val.txt"
         )
     validation = stems[EVERY - 1 :: EVERY] or stems[-1:]
-    return [stem for stem in stems if stem not in set(validation)], validation
+    return sorted(set(stems) - set(validation)), validation
 
 
 def _read_splits(
@@ -156,6 +165,8 @@ def _read_splits(
 
 def _read_split(path: Path, images: dict[str, Path], masks: dict[str, Path]) -> list[str]:
     """The stems that a split file names, one a line; empty lines do not count."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file, but a split needs both train.txt and val.txt")
     lines_of: dict[str, int] = {}
     faults = []
     for number, line in enumerate(_read_lines(path), 1):
@@ -194,8 +205,6 @@ def _read_class_names(path: Path) -> tuple[str, ...] | None:
 def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train.txt and val.txt are both needed") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:
@@ -208,7 +217,7 @@ def _scan(
     """The number of pixels of each label 0..255 in each mask; every fault found on the way in one error."""
     counts = {}
     faults = []
-    for stem, (image, mask) in progress(files.items(), "checking masks", total=len(files)):
+    for stem, (image, mask) in progress(files.items(), "checking masks"):
         try:
             size = image_size(image)
             labels = read_labels(mask)
@@ -226,8 +235,9 @@ def _scan(
             strange = strange[strange >= len(class_names)]
             if len(strange):
                 found = _listed([f"{label} ({counts[stem][label]} pixels)" for label in strange], ", ")
-                faults.append(f"{mask}: labels {found}; expected 0 to {len(class_names) - 1}, or 255 = ignore")
-    _raise_any(f"{root}: {len(faults)} faults in images and masks", faults)
+                allowed = f"0 to {len(class_names) - 1}, or 255 = ignore"
+                faults.append(f"{mask}: labels {found}, expected {allowed}")
+    _raise_any(f"{root}: some images and masks cannot be used as they are", faults)
     return counts
 
 
@@ -235,15 +245,15 @@ def _check_labels(root: Path, total: np.ndarray) -> None:
     found = np.flatnonzero(total).tolist()
     if found == [0, IGNORE]:
         raise InputError(
-            f"{root}: the masks hold only the labels 0 and 255, and 255 means ignore, so that there is nothing "
-            "to tell apart; write 1 instead of 255 for the pixels of the object"
+            f"{root}: the masks hold only the labels 0 and 255, and 255 means ignore, so there is nothing to "
+            "tell apart; write 1 instead of 255 for the pixels of the object"
         )
     if found == [IGNORE]:
-        raise InputError(f"{root}: all pixels of all masks are 255 = ignore, so that there is nothing to learn")
+        raise InputError(f"{root}: all pixels of all masks are 255 = ignore, so there is nothing to learn")
 
 
 def _raise_any(heading: str, faults: list[str]) -> None:
-    """Raise one error for all faults, if there are any. One fault alone needs no list."""
+    """Raise one error for all faults, if there are any."""
     if faults:
         raise InputError(f"{heading}:\n  {_listed(faults)}")
 

@@ -137,10 +137,11 @@ def _inside(o: Object, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     if o.label not in CORNERS:
         return y**2 + x**2 <= o.radius**2
     n = CORNERS[o.label]
+    to_side = o.radius * math.cos(math.pi / n)
     inside = np.ones(np.broadcast_shapes(y.shape, x.shape), bool)
     for side in range(n):
         t = o.angle + 2 * math.pi * (side + 0.5) / n
-        inside &= x * np.float32(math.cos(t)) + y * np.float32(math.sin(t)) <= o.radius * math.cos(math.pi / n)
+        inside &= x * np.float32(math.cos(t)) + y * np.float32(math.sin(t)) <= to_side
     return inside
 
 

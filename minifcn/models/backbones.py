@@ -35,10 +35,13 @@ def small(
     """The same shape of network for a CPU: same-padding everywhere. Returns the channels of fc7.
 
     `widths` are the channels of the five stages, `convs` the convolutions in each; fc6 has `fc` channels and an
-    odd kernel of `fc_kernel`. Raises ValueError if there are not five widths or fc_kernel is even.
+    odd kernel of `fc_kernel`. Raises ValueError if there are not five widths, convs is less than 1 or fc_kernel
+    is even.
     """
     if len(widths) != 5:
         raise ValueError(f"widths is {tuple(widths)}; expected five numbers, one a stage")
+    if convs < 1:
+        raise ValueError(f"convs is {convs}; expected at least 1")
     if fc_kernel % 2 == 0:
         raise ValueError(f"fc_kernel is {fc_kernel}; expected an odd number, so that padding keeps the size")
     channels = _stages(net, rng, widths, (convs,) * 5)

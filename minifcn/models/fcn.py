@@ -120,7 +120,8 @@ def _start(model, classes, backbone, rng, options):
     if classes < 1:
         raise ValueError(f"classes is {classes}; expected at least 1")
     net = Network(image_shape=(1, 500, 500, 3) if backbone == "vgg16" else (1, 64, 64, 3))
-    net.recipe = {"model": model, "classes": classes, "backbone": backbone, **options}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    net.recipe = {"model": model, "classes": classes, "backbone": backbone, **plain}
     channels = BACKBONES[backbone](net, np.random.default_rng(rng), **options)
     return net, _Head(net, classes, channels, padded=backbone == "vgg16")
 
