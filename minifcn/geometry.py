@@ -42,23 +42,21 @@ def view(net: Network, node: str, of: str = IMAGE, axis: int = 0) -> View:
     """
     if node != IMAGE and node not in net.nodes:
         raise ValueError(f"there is no layer {node!r}")
-    known = {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))}
-    return _view(net, node, of, axis, known, _fed_by(net, of))
+    fed = _fed_by(net, of)
+    if node not in fed:
+        raise ValueError(f"{of!r} does not feed {node!r}")
+    return _view(net, node, axis, fed, {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))})
 
 
-def _view(net, node, of, axis, known, fed):
+def _view(net, node, axis, fed, known):
     if node in known:
         return known[node]
-    if node == IMAGE:
-        raise ValueError(f"{of!r} does not feed the node asked for")
     layer, reads = net.nodes[node]
     views = []
     for which, source in enumerate(reads):
         footprint = layer.footprint(which)
         if footprint is not None and source in fed:
-            views.append(_compose(_view(net, source, of, axis, known, fed), footprint[axis]))
-    if not views:
-        raise ValueError(f"{of!r} does not feed {node!r}")
+            views.append(_compose(_view(net, source, axis, fed, known), footprint[axis]))
     if len({v.stride for v in views}) > 1:
         raise ValueError(f"{node} joins branches of strides {', '.join(str(v.stride) for v in views)}")
     first, last = min(v.first for v in views), max(v.last for v in views)
