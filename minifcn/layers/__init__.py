@@ -5,6 +5,7 @@ from minifcn.layers.base import Footprint, Layer
 from minifcn.layers.conv import Conv2d, ConvTranspose2d
 from minifcn.layers.linear import Flatten, Linear
 from minifcn.layers.merge import Add, Concat, Crop
+from minifcn.layers.normalization import LocalResponseNorm
 from minifcn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GlobalAvgPool2d",
     "Layer",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "ReLU",
     "Sigmoid",

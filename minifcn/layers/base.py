@@ -88,7 +88,7 @@ class Layer:
 
 def pair(value: int | Pair, name: str, least: int) -> Pair:
     """(vertical, horizontal) from one number or two; ValueError below `least`, TypeError if not whole."""
-    both = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2 or not all(isinstance(n, (int, np.integer)) for n in both):
         raise TypeError(f"{name} is {value!r}; expected a whole number or a pair of them")
     if min(both) < least:

@@ -4,16 +4,36 @@ from collections.abc import Callable
 from typing import Any
 
 from minifcn.models.backbones import BACKBONES
+from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
 from minifcn.network import Network
 
 MODELS: dict[str, Callable[..., Network]] = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
+CLASSIFIERS: dict[str, Callable[..., Network]] = {
+    "vgg16": vgg16,
+    "alexnet": alexnet,
+    "window_net": window_net,
+    "gap_net": gap_net,
+}
 
-__all__ = ["BACKBONES", "MODELS", "build", "fcn8s", "fcn16s", "fcn32s"]
+__all__ = [
+    "BACKBONES",
+    "CLASSIFIERS",
+    "MODELS",
+    "alexnet",
+    "build",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
+    "gap_net",
+    "vgg16",
+    "window_net",
+]
 
 
 def build(model: str, classes: int, **arguments: Any) -> Network:
     """The model of that name, as `net.recipe` and the checkpoints have it. ValueError for an unknown name."""
-    if model not in MODELS:
-        raise ValueError(f"model is {model!r}; expected one of {', '.join(MODELS)}")
-    return MODELS[model](classes, **arguments)
+    known = MODELS | CLASSIFIERS
+    if model not in known:
+        raise ValueError(f"model is {model!r}; expected one of {', '.join(known)}")
+    return known[model](classes, **arguments)

@@ -1,14 +1,15 @@
 """The trunks of the FCNs: from the image to fc7, with pool3 and pool4 on the way.
 
-Both are five stages of 3x3 convolutions with a 2x2 max-pool behind each, and a classifier turned into
-convolutions. Pools round up, so that an image of any size, 1x1 included, reaches the end.
+VGG16 and the small trunk are five stages of 3x3 convolutions with a 2x2 max-pool behind each; AlexNet is its own. All
+end in a classifier turned into convolutions. Pools round up, so that an image of any size, 1x1 included, reaches
+the end.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minifcn.layers import Conv2d, Dropout, MaxPool2d, ReLU
+from minifcn.layers import Conv2d, Dropout, LocalResponseNorm, MaxPool2d, ReLU
 from minifcn.network import Network
 
 
@@ -19,7 +20,7 @@ def vgg16(net: Network, rng: np.random.Generator, padding: int = 100) -> int:
     take it away again. Source: Simonyan & Zisserman, Very deep convolutional networks (2015), table 1, D; the
     padding is that of the released voc-fcn32s.
     """
-    channels = _stages(net, rng, (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), first_padding=padding)
+    channels = vgg_stages(net, rng, (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), first_padding=padding)
     return _classifier(net, rng, channels, 4096, kernel_size=7, padding=0, dropout=0.5)
 
 
@@ -44,22 +45,56 @@ def small(
         raise ValueError(f"convs is {convs}; expected at least 1")
     if fc_kernel % 2 == 0:
         raise ValueError(f"fc_kernel is {fc_kernel}; expected an odd number, so that padding keeps the size")
-    channels = _stages(net, rng, widths, (convs,) * 5)
+    channels = vgg_stages(net, rng, widths, (convs,) * 5)
     return _classifier(net, rng, channels, fc, fc_kernel, fc_kernel // 2, dropout)
 
 
-BACKBONES: dict[str, Callable[..., int]] = {"small": small, "vgg16": vgg16}
+def alexnet(net: Network, rng: np.random.Generator, padding: int = 100) -> int:
+    """CaffeNet as the released FCN-AlexNet has it, with 6x6 fc6. Returns the channels of fc7, 4096.
+
+    Source: Krizhevsky, Sutskever & Hinton (2012); the padding is that of the released voc-fcn-alexnet.
+    """
+    channels = alexnet_stages(net, rng, padding)
+    return _classifier(net, rng, channels, 4096, kernel_size=6, padding=0, dropout=0.5)
 
 
-def _stages(net, rng, widths, depths, first_padding=1):
-    """conv1_1 … pool5. Returns the number of channels."""
+BACKBONES: dict[str, Callable[..., int]] = {"small": small, "vgg16": vgg16, "alexnet": alexnet}
+
+
+def vgg_stages(
+    net: Network,
+    rng: np.random.Generator,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    first_padding: int = 1,
+    ceil_mode: bool = True,
+) -> int:
+    """conv1_1 … pool5: stages of `depths` convolutions with `widths` channels. Returns the last width."""
     channels, padding = 3, first_padding
     for stage, (width, depth) in enumerate(zip(widths, depths), start=1):
         for k in range(1, depth + 1):
             net.add(f"conv{stage}_{k}", Conv2d(channels, width, kernel_size=3, padding=padding, rng=rng))
             net.add(f"relu{stage}_{k}", ReLU())
             channels, padding = width, 1
-        net.add(f"pool{stage}", MaxPool2d(2, ceil_mode=True))
+        net.add(f"pool{stage}", MaxPool2d(2, ceil_mode=ceil_mode))
+    return channels
+
+
+def alexnet_stages(net: Network, rng: np.random.Generator, padding: int) -> int:
+    """conv1 … pool5 of CaffeNet. Returns the channels of pool5, 256."""
+    channels = 3
+    for k, (width, kernel_size, stride, pad, groups) in enumerate(
+        ((96, 11, 4, padding, 1), (256, 5, 1, 2, 2), (384, 3, 1, 1, 1), (384, 3, 1, 1, 2), (256, 3, 1, 1, 2)),
+        start=1,
+    ):
+        conv = Conv2d(channels, width, kernel_size, stride, pad, groups=groups, rng=rng)
+        net.add(f"conv{k}", conv)
+        net.add(f"relu{k}", ReLU())
+        if k in (1, 2, 5):
+            net.add(f"pool{k}", MaxPool2d(3, stride=2, ceil_mode=True))
+        if k in (1, 2):
+            net.add(f"norm{k}", LocalResponseNorm(5))
+        channels = width
     return channels
 
 

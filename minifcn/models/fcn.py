@@ -23,8 +23,8 @@ def fcn32s(classes: int, backbone: str = "small", *, rng: Any = None, **options:
     """FCN-32s: the scores of fc7 upsampled 32 times.
 
     (N, H, W, 3) -> (N, H, W, classes) for every size from 1x1 up. `backbone` is "small" (`options`: widths,
-    convs, fc, fc_kernel, dropout; learned upsampling) or "vgg16" (the released network to the letter, fixed
-    bilinear upsampling). `rng` is a seed or a generator for the random weights.
+    convs, fc, fc_kernel, dropout; learned upsampling), "vgg16" or "alexnet" (the released networks to the letter,
+    fixed bilinear upsampling). `rng` is a seed or a generator for the random weights.
     """
     net, head = _start("fcn32s", classes, backbone, rng, options)
     head.upsample("upscore", 32)
@@ -75,11 +75,12 @@ class _Head:
 
     In the released networks the image is padded by 100, so every skip is larger than what is upsampled to meet
     it and is cropped. With same-padding an upsampled map has the size of its skip or, where a pool rounded up,
-    one more, and is cropped itself.
+    one more, and is cropped itself. `odd` is for AlexNet, whose odd kernels put the scores on whole pixels: only an
+    odd upsampling kernel (63 in place of 64) brings them back to whole pixels.
     """
 
-    def __init__(self, net: Network, classes: int, channels: int, padded: bool):
-        self.net, self.classes, self.padded = net, classes, padded
+    def __init__(self, net: Network, classes: int, channels: int, padded: bool, odd: bool):
+        self.net, self.classes, self.padded, self.odd = net, classes, padded, odd
         self.score("score_fr", channels, net.output)
 
     def score(self, name, channels, source):
@@ -89,7 +90,7 @@ class _Head:
 
     def upsample(self, name, factor):
         """Bilinear interpolation as a transposed convolution; fixed in the released networks."""
-        K, size = self.classes, 2 * factor
+        K, size = self.classes, 2 * factor - self.odd
         layer = ConvTranspose2d(K, K, size, factor, padding=0 if self.padded else factor // 2, bias=False)
         layer.params["weight"][...] = initialize.bilinear(size, K)
         layer.frozen = self.padded
@@ -117,13 +118,15 @@ class _Head:
 def _start(model, classes, backbone, rng, options):
     if backbone not in BACKBONES:
         raise ValueError(f"backbone is {backbone!r}; expected one of {', '.join(BACKBONES)}")
+    if backbone == "alexnet" and model != "fcn32s":
+        raise ValueError(f"{model} needs pool3, which AlexNet has not; expected fcn32s")
     if classes < 1:
         raise ValueError(f"classes is {classes}; expected at least 1")
-    net = Network(image_shape=(1, 500, 500, 3) if backbone == "vgg16" else (1, 64, 64, 3))
+    net = Network(image_shape=(1, 64, 64, 3) if backbone == "small" else (1, 500, 500, 3))
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     net.recipe = {"model": model, "classes": classes, "backbone": backbone, **plain}
     channels = BACKBONES[backbone](net, np.random.default_rng(rng), **options)
-    return net, _Head(net, classes, channels, padded=backbone == "vgg16")
+    return net, _Head(net, classes, channels, padded=backbone != "small", odd=backbone == "alexnet")
 
 
 def _continue(net, start, model):
