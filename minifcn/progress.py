@@ -18,7 +18,8 @@ class StatusLine:
 
     On a terminal the line is redrawn in place, at most ten times a second, and cut at the terminal's width.
     In a file or a pipe nothing can be redrawn: there a line is printed at most every ten seconds, the first
-    one ten seconds after the start, so that quick work leaves no trace. `stream` is standard error by default.
+    one ten seconds after the start, so that quick work leaves no trace. `stream` is standard error if not
+    given.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +31,7 @@ class StatusLine:
         self._drawn = False  # a line without its newline stands on the terminal
 
     def show(self, text: str, final: bool = False) -> None:
-        """Show `text`, or skip it if the last one is too recent. A final text is always printed, and stays."""
+        """Show `text`, or skip it if the last one is too recent. A final text is always printed and stays."""
         if not final and self._clock() < self._due:
             return
         self._due = self._clock() + self._period

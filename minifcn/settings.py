@@ -75,7 +75,9 @@ class Settings:
 
     def to_toml(self) -> str:
         """As a TOML document, one line a setting. What JSON writes is TOML, but for one forbidden character."""
-        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(self).items())
+        lines = (
+            f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(self).items()
+        )
         return "".join(lines).replace("\x7f", "\\u007f")
 
     @classmethod

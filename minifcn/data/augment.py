@@ -1,8 +1,8 @@
 """Random changes to an image and its labels, both by the same transform.
 
-An augmentation is a function (image, labels, rng, fill) -> (image, labels). `fill` colours the pixels that a
-shift uncovers; best is the dataset's mean. Their label is 255 = ignore. Where nothing is uncovered, `fill` is not
-used. What comes back may be a view of what went in.
+An augmentation is a function (image, labels, rng, fill) -> (image, labels). `fill` colours the pixels that
+a shift uncovers; best is the dataset's mean. Their label is 255 = ignore. Where nothing is uncovered, `fill`
+is not used. What comes back may be a view of what went in.
 """
 
 from collections.abc import Callable, Sequence

@@ -26,8 +26,8 @@ def batch(
 
     Sample j of the step is the i-th since the start, i = step * batch_size + j. It belongs to epoch
     i // len(dataset), and each epoch goes through all images once, in a new random order. The sample goes
-    through the functions of `augment` in turn, then is cropped at random to `crop` x `crop` pixels, if that is
-    given; uncovered pixels get the colour `fill`. Raises InputError if the images differ in size then.
+    through the functions of `augment` in turn, then is cropped at random to `crop` x `crop` pixels, if given;
+    uncovered pixels get the colour `fill`. Raises InputError if the images differ in size then.
     """
     if batch_size < 1 or step < 0:
         raise ValueError(f"batch_size = {batch_size}, step = {step}, expected at least 1 and 0")
@@ -45,7 +45,8 @@ def batch(
         if pairs and labels.shape != pairs[0][1].shape:
             raise InputError(
                 f"images of one batch differ in size{' after augmentation' if augment else ''}: "
-                f"{_name_and_size(dataset, indices[0], pairs[0][1])}, {_name_and_size(dataset, index, labels)}; "
+                f"{_name_and_size(dataset, indices[0], pairs[0][1])}, "
+                f"{_name_and_size(dataset, index, labels)}; "
                 "cut them to one size with --crop SIZE, or take them one at a time with --batch-size 1"
             )
         pairs.append((image, labels))

@@ -52,9 +52,9 @@ class Folder:
 def open_folder(path: str | os.PathLike) -> tuple[Folder, Folder]:
     """The training and validation sets in a folder, after a look at every mask.
 
-    The split is in train.txt and val.txt, one stem a line. Without these files (not for VOC) every fifth image
-    in sorted order is for validation, or the last of 2 to 4. The class names are the lines of classes.txt;
-    without it VOC's, or "class 0" to the largest label.
+    The split is in train.txt and val.txt, one stem a line. Without these files (not for VOC) every fifth
+    image in sorted order is for validation, or the last of 2 to 4. The class names are the lines of
+    classes.txt; without it VOC's, or "class 0" to the largest label.
 
     Raises InputError, naming files and what is wrong with them: missing partners, unreadable files, sizes
     that differ between image and mask, labels that are neither a class nor 255.

@@ -39,15 +39,15 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
     """Read a label map: (H, W) uint8, the number of each pixel's class, 255 = ignore.
 
     In a palette picture (as of PASCAL VOC) the numbers are the indices, whatever their colours; in a grey one
-    the values; in a 1-bit one, 0 and 1. Raises InputError for colour pictures, labels above 255 and files
-    that cannot be read.
+    the values; in a 1-bit one, 0 and 1. EXIF orientation counts, as for images. Raises InputError for colour
+    pictures, labels above 255 and files that cannot be read.
     """
     with _opened(path) as picture:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):
             raise InputError(
-                f"{path}: colour pictures are not label maps (found mode {picture.mode}); expected a palette or "
-                "grey picture whose pixels are the class numbers"
+                f"{path}: colour pictures are not label maps (found mode {picture.mode}); expected a "
+                "palette or grey picture whose pixels are the class numbers"
             )
         labels = np.array(picture)
         if labels.min() < 0 or labels.max() > 255:
@@ -74,7 +74,7 @@ def _eight_bits(path: str | os.PathLike, grey: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """The file as a Pillow picture, not decoded yet. What Pillow raises then or later becomes an InputError."""
+    """The file as a Pillow picture, not decoded yet. What Pillow raises, then or later, is an InputError."""
     try:
         if os.path.isdir(path):
             raise InputError(f"{path}: is a folder, expected a picture")

@@ -1,13 +1,12 @@
 """The names and colours of the PASCAL VOC classes, and label maps as palette pictures."""
 
-import contextlib
 import os
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from minifcn.errors import InputError
+from minifcn.files import replacing
 
 VOC_CLASS_NAMES = (
     "background",
@@ -65,14 +64,8 @@ def write_label_png(path: str | os.PathLike, labels: np.ndarray) -> None:
         raise ValueError(f"labels have shape {labels.shape}, expected (H, W) of at least one pixel")
     picture = Image.fromarray(labels)
     picture.putpalette(voc_palette().tobytes())
-
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        picture.save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            picture.save(file, format="PNG")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is not there when all went well
-            temporary.unlink()
+        raise InputError(f"{path}: {error.strerror or error}") from error

@@ -194,10 +194,16 @@ def test_labels_of_one_bit_are_zero_and_one(tmp_path):
     assert (read_labels(save(tmp_path / "a.png", GREY > 127)) == (GREY > 127)).all()
 
 
+def test_labels_are_turned_upright_as_images_are(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert (read_labels(save(tmp_path / "a.png", GREY, exif=exif)) == np.rot90(GREY, -1)).all()
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_colour_pictures_are_not_label_maps(tmp_path, channels):
     path = save(tmp_path / "a.png", np.zeros((2, 2, channels), np.uint8))
-    with pytest.raises(InputError, match=rf"a\.png: colour pictures are not label maps.*{'RGBA'[:channels]}\)"):
+    with pytest.raises(InputError, match=rf"a\.png: colour pictures are not label.*{'RGBA'[:channels]}\)"):
         read_labels(path)
 
 
@@ -256,7 +262,7 @@ def test_truncated_files(tmp_path, extension, read):
 @pytest.mark.filterwarnings("ignore")  # what Pillow says about damaged files
 @given(
     extension=st.sampled_from(["png", "jpg", "gif", "tif", "webp", "bmp"]),
-    damage=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
+    damage=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=5),
 )
 def test_damaged_files_raise_nothing_but_input_errors(tmp_path_factory, extension, damage):
     data = bytearray(encoded(extension))
@@ -268,7 +274,7 @@ def test_damaged_files_raise_nothing_but_input_errors(tmp_path_factory, extensio
         try:
             read(path)
         except InputError as error:
-            assert str(path) in str(error)  # noqa: PT017
+            assert str(path) in str(error)
 
 
 # Declared sizes
@@ -304,7 +310,7 @@ def test_pixels_below_the_limit_are_decoded_without_a_warning(tmp_path, monkeypa
 
 
 def test_the_limit_of_the_program_around_us_survives_an_error(tmp_path):
-    before = Image.MAX_IMAGE_PIXELS
+    limit = vars(Image)["MAX_IMAGE_PIXELS"]
     with pytest.raises(InputError):
         read_image(declare(tmp_path / "a.png", 20000, 30000))
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert vars(Image)["MAX_IMAGE_PIXELS"] == limit
