@@ -60,12 +60,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     write_label_png(tmp_path / "a.png", old)
     assert os.listdir(tmp_path) == ["a.png"]
 
-    def full(self, path, format):
-        path.write_bytes(b"half a pic")
+    def full(self, file, format):
+        file.write(b"half a pic")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(InputError, match=r"a\.png: cannot be written: No space left"):
+    with pytest.raises(InputError, match=r"a\.png: cannot write: No space left"):
         write_label_png(tmp_path / "a.png", old + 1)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["a.png"]
@@ -73,10 +73,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere.a\.png: cannot be written: No such file"):
+    with pytest.raises(InputError, match=r"nowhere.a\.png: cannot write: No such file"):
         write_label_png(tmp_path / "nowhere" / "a.png", np.zeros((2, 2), np.uint8))
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot write"):
         write_label_png(tmp_path / "file" / "a.png", np.zeros((2, 2), np.uint8))
 
 
