@@ -24,16 +24,17 @@ FORMAT = 1
 class Checkpoint:
     """A trained network at rest.
 
-    `recipe` rebuilds the network (models.build), `params` are its parameters by name. `mean` and `std` are what
-    its images were normalised with (data.Preprocessing). `optimizer` and `progress` are there in last.npz only:
-    training goes on from them.
+    `recipe` rebuilds the network (models.build), `params` are its parameters by name. `mean`, `std` and
+    `channels` are what its images were normalised with (data.Preprocessing). `optimizer` and `progress` are there
+    in last.npz only: training goes on from them.
     """
 
     recipe: dict[str, Any]
     params: dict[str, np.ndarray]
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    std: float
+    std: float | tuple[float, ...]
+    channels: str = "RGB"
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -45,6 +46,7 @@ class Checkpoint:
             "class_names": list(self.class_names),
             "mean": list(self.mean),
             "std": self.std,
+            "channels": self.channels,
             "progress": self.progress,
         }
         arrays = {f"params/{name}": array for name, array in self.params.items()}
@@ -69,7 +71,8 @@ class Checkpoint:
                 recipe=meta["recipe"],
                 class_names=tuple(meta["class_names"]),
                 mean=tuple(meta["mean"]),
-                std=meta["std"],
+                std=tuple(meta["std"]) if isinstance(meta["std"], list) else meta["std"],
+                channels=meta["channels"],
                 progress=meta["progress"],
                 **groups,
             )

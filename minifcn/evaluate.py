@@ -10,9 +10,9 @@ import numpy as np
 
 from minifcn import metrics
 from minifcn.errors import InputError, says_errors
-from minifcn.inference import Segmenter
 from minifcn.kernels.jit import announce_compilation
 from minifcn.progress import progress
+from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
 from minifcn.training import open_data
 

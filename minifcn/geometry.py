@@ -30,7 +30,7 @@ class View(NamedTuple):
 
     @property
     def field(self) -> Fraction | float:
-        """The receptive field: how many pixels of the other node it sees."""
+        """The receptive field: how many pixels of the other node it sees; behind an upsampling, at most."""
         return self.last - self.first + 1
 
 

@@ -1,71 +1,195 @@
-"""From an image to its label map, with a trained network."""
+"""Three ways to run a network over an image that is larger than what it sees at once, and they agree.
+
+    sliding_window       a classifier at every window: the plain way, which computes everything again and again
+    shift_and_stitch     a fully convolutional network at a finer stride than its own, by shifting the image
+    tiled                a fully convolutional network over any image, in bounded memory
+
+For a network without padding, with pooling that rounds down, `sliding_window` at the network's own stride equals
+one pass of the convolutionized network, and at a finer stride it equals `shift_and_stitch`. With padding they
+differ: a window is padded at its border, where the large image has pixels. `tiled` equals one pass for every
+network: its tiles overlap by what the network sees.
+
+Sources: Sermanet et al., OverFeat (2014), section 3; Long, Shelhamer & Darrell (2015), section 3.
+"""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import ceil, floor, lcm
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from minifcn import metrics, models
-from minifcn.checkpoint import Checkpoint
-from minifcn.data import Dataset, Preprocessing
-from minifcn.errors import InputError
-from minifcn.network import Network
+from minifcn.geometry import view
+from minifcn.network import IMAGE, Network
+from minifcn.progress import progress
 
-BATCH_PIXELS = 1 << 18  # evaluate images of one size together, up to this many pixels
+WINDOWS_AT_ONCE = 64
 
 
-class Segmenter:
-    """A network with all that belongs to it: how its images are normalised, and the names of its classes."""
+def sliding_window(
+    classifier: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    window: int | tuple[int, int],
+    stride: int | tuple[int, int],
+) -> np.ndarray:
+    """Classify every window of the image (H, W, C): maps (rows, columns, K).
 
-    def __init__(self, net: Network, preprocessing: Preprocessing, class_names: tuple[str, ...]):
-        self.net, self.preprocessing, self.class_names = net, preprocessing, class_names
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Segmenter":
-        """From a checkpoint file, which alone says everything. InputError if it cannot be used."""
-        saved = Checkpoint.load(path)
-        try:
-            net = models.build(**saved.recipe)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path} holds a network that cannot be built: {error}") from None
-        saved.restore(net, path)
-        return cls(net, Preprocessing(saved.mean, saved.std), saved.class_names)
-
-    def labels(self, image: np.ndarray) -> np.ndarray:
-        """(…, H, W, 3) uint8 -> (…, H, W) uint8: the class with the highest score at every pixel."""
-        return _labels(self.net(self._batch(image))).reshape(image.shape[:-1])
-
-    def activations(self, image: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """The named activations for one image (H, W, 3), each (h, w, C)."""
-        return {name: maps[0] for name, maps in self.net.activations(self._batch(image), names).items()}
-
-    def evaluate(self, dataset: Dataset, indices: Iterable[int] | None = None) -> np.ndarray:
-        """The confusion matrix over a dataset: one matrix for all pixels, not a mean over images."""
-        K = len(self.class_names)
-        hist = np.zeros((K, K), np.int64)
-        for images, labels in _batches(dataset, range(len(dataset)) if indices is None else indices):
-            hist += metrics.confusion(labels, self.labels(images), K)
-        return hist
-
-    def _batch(self, image):
-        return self.preprocessing(image.reshape(-1, *image.shape[-3:]))
+    Window (i, j) starts at pixel (i stride, j stride); there are (H - window) // stride + 1 rows of them.
+    `classifier` takes (N, window, window, C) and gives (N, K). Raises ValueError if the window is larger than
+    the image or the stride is less than 1.
+    """
+    (h, w), (down, right) = _pair(window), _pair(stride)
+    H, W, _ = image.shape
+    if h > H or w > W:
+        raise ValueError(f"a window of {h}x{w} does not fit into an image of {H}x{W}")
+    if min(h, w, down, right) < 1:
+        raise ValueError(f"window is {window} and stride is {stride}; expected at least 1")
+    windows = np.lib.stride_tricks.sliding_window_view(image, (h, w), axis=(0, 1))[::down, ::right]
+    rows, columns = windows.shape[:2]
+    scores = []
+    for first in range(0, rows * columns, WINDOWS_AT_ONCE):
+        i, j = np.divmod(np.arange(first, min(first + WINDOWS_AT_ONCE, rows * columns)), columns)
+        scores.append(classifier(np.ascontiguousarray(windows[i, j].transpose(0, 2, 3, 1))))
+    return np.concatenate(scores).reshape(rows, columns, -1)
 
 
-def _labels(scores: np.ndarray) -> np.ndarray:
-    """argmax over the classes; of equal scores the lower class."""
-    return scores.argmax(axis=-1).astype(np.uint8)
+def shift_and_stitch(net: Network, image: np.ndarray, stride: int) -> np.ndarray:
+    """The map of `net` at a finer stride than its own: shifted passes, interlaced. image (H, W, C) -> maps.
+
+    A network of stride f sees every f-th place. Moving the image left and up by `stride`, 2 `stride`, … pixels
+    brings it to the places between; (f / stride)² passes fill the map. Each pass costs as much as the first.
+    Raises ValueError unless `stride` divides the network's stride.
+    """
+    total = view(net, net.output).stride
+    if total.denominator != 1 or total == 0 or stride < 1 or total % stride:
+        raise ValueError(f"stride is {stride}; expected a divisor of the network's stride, {total}")
+    shifts = range(int(total) // stride)
+    passes = [[net(image[None, a * stride :, b * stride :])[0] for b in shifts] for a in shifts]
+    rows = sum(passed[0].shape[0] for passed in passes)
+    columns = sum(passed.shape[1] for passed in passes[0])
+    maps = np.empty((rows, columns, passes[0][0].shape[-1]), passes[0][0].dtype)
+    for a in shifts:
+        for b in shifts:
+            maps[a :: len(shifts), b :: len(shifts)] = passes[a][b]
+    return maps
 
 
-def _batches(dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Consecutive images of one size, stacked."""
-    images: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    for i in indices:
-        image, label = dataset[i]
-        if images and (image.shape != images[0].shape or len(images) * label.size >= BATCH_PIXELS):
-            yield np.stack(images), np.stack(labels)
-            images, labels = [], []
-        images.append(image)
-        labels.append(label)
-    if images:
-        yield np.stack(images), np.stack(labels)
+class Tile(NamedTuple):
+    """Along one axis: which pixels of the image to read, which of the resulting ones to keep, and their place."""
+
+    read: slice
+    keep: slice
+    place: slice
+
+
+def tiles(net: Network, size: int, tile: int, axis: int = 0) -> list[Tile]:
+    """How to cut one axis of an image of `size` pixels into tiles of at most `tile`, without a trace in the map.
+
+    An output pixel is right if all it sees lies in its tile, or beyond the image, where one pass sees the
+    same padding. And the tile has to start where the strided layers of one pass would also have stopped: at a
+    multiple of all strides of the network. Raises ValueError if `tile` leaves nothing to keep.
+    """
+    seen = view(net, net.output, axis=axis)
+    if seen.stride.denominator != 1 or seen.stride == 0:
+        raise ValueError(f"the network has a stride of {seen.stride}; tiles need a whole one, at least 1")
+    stride = int(seen.stride)
+    alignment = lcm(*(view(net, name, axis=axis).stride.numerator for name in _visible(net)))
+    total = _output_size(net, size, axis)
+    found, done = [], 0
+    while done < total:
+        start = max(0, ceil(stride * done + seen.first)) // alignment * alignment
+        stop = min(size, start + tile)
+        last = total if stop == size else min(total, floor(Fraction(stop - 1 - seen.last) / stride) + 1)
+        if last <= done:
+            least = _least(seen, stride, alignment)
+            raise ValueError(
+                f"a tile of {tile} pixels is too small: the network needs {least} for one output"
+            )
+        offset = start // stride
+        found.append(Tile(slice(start, stop), slice(done - offset, last - offset), slice(done, last)))
+        done = last
+    return found
+
+
+def tiled(
+    net: Network,
+    image: np.ndarray,
+    tile: int,
+    out: np.ndarray | None = None,
+    function: Callable[[np.ndarray], np.ndarray] | None = None,
+    journal: str | os.PathLike | None = None,
+) -> np.ndarray:
+    """One pass over the image (H, W, C), in memory that depends on the tile and not on the image.
+
+    Equal to `net(image[None])[0]` everywhere. `image` and `out` may be numpy.memmaps. `function` is what is
+    run on a tile (1, h, w, C) to give (1, h', w', …), the network itself by default; with one that takes the
+    argmax, or normalises, the result has its type and shape. With a `journal`, a file that lists the finished
+    tiles, a run that was stopped goes on where it was, given the same `out`; the file goes when all is done.
+
+    Raises ValueError, with the number that would do, if `tile` is smaller than what one output pixel sees.
+    """
+    function = net if function is None else function
+    H, W, _ = image.shape
+    rows, columns = tiles(net, H, tile, 0), tiles(net, W, tile, 1)
+    finished = _read_journal(journal, image.shape, tile)
+    pairs = [(r, c) for r in range(len(rows)) for c in range(len(columns))]
+    for r, c in progress(pairs, "tiles"):
+        if (r, c) in finished and out is not None:
+            continue
+        row, column = rows[r], columns[c]
+        part = function(np.ascontiguousarray(image[None, row.read, column.read]))[0, row.keep, column.keep]
+        if out is None:
+            out = np.empty((rows[-1].place.stop, columns[-1].place.stop, *part.shape[2:]), part.dtype)
+        out[row.place, column.place] = part
+        if journal is not None:
+            if isinstance(out, np.memmap):
+                out.flush()
+            with open(journal, "a", encoding="ascii") as file:
+                file.write(f"{r} {c}\n")
+    if journal is not None:
+        Path(journal).unlink(missing_ok=True)
+    assert out is not None
+    return out
+
+
+def _read_journal(journal, shape, tile) -> set[tuple[int, int]]:
+    """The finished tiles; a new journal starts with what the tiles were cut from."""
+    if journal is None:
+        return set()
+    heading = f"tiles of {tile} in {shape}"
+    path = Path(journal)
+    if not path.exists():
+        path.write_text(heading + "\n", encoding="ascii")
+        return set()
+    first, *lines = path.read_text(encoding="ascii").split("\n")
+    if first != heading:
+        raise ValueError(f"{journal} is of another job: it says {first!r}, expected {heading!r}")
+    # The last piece has no newline behind it: empty, or a line that was cut off.
+    return {(int(r), int(c)) for r, c in (line.split() for line in lines[:-1])}
+
+
+def _visible(net: Network) -> Iterator[str]:
+    """The nodes that look at the image's pixels (and not just at its size)."""
+    yield IMAGE
+    for name, (layer, reads) in net.nodes.items():
+        if any(layer.footprint(k) is not None for k in range(len(reads))):
+            yield name
+
+
+def _output_size(net, size, axis):
+    """How long the output is for an image of `size` along `axis`; the other axis is as long as need be."""
+    shape = list(net.image_shape)
+    shape[2 - axis] = max(shape[2 - axis], size)
+    shape[1 + axis] = size
+    return net.shapes(tuple(shape))[net.output][1 + axis]
+
+
+def _least(seen, stride, alignment):
+    """The smallest tile that always yields an output pixel: what one sees, and up to an alignment before it."""
+    return ceil(seen.last - seen.first) + alignment
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)

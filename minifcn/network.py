@@ -132,7 +132,7 @@ class Network:
         """
         upstream: dict[str, np.ndarray] = {self.output: dy}
         grads: dict[str, np.ndarray] = {}
-        wanted = self._depend_on({IMAGE} if image_gradient else set())
+        wanted = self._need_gradients(image_gradient)
         for name in reversed(self.nodes):
             layer, reads = self.nodes[name]
             dy_here = upstream.pop(name, None)
@@ -156,11 +156,12 @@ class Network:
         needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not layer.frozen)
         return layer.backward(dy, cache, needs)
 
-    def _depend_on(self, found: set[str]) -> set[str]:
-        """The activations whose gradient is needed: those `found` or a trainable parameter stand behind them."""
+    def _need_gradients(self, image_gradient: bool) -> set[str]:
+        """The activations that depend on a trainable parameter, or on the image if its gradient is wanted."""
+        found = {IMAGE} if image_gradient else set()
         for name, (layer, reads) in self.nodes.items():
             if (layer.params and not layer.frozen) or found.intersection(reads):
-                found = found | {name}
+                found.add(name)
         return found
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -173,7 +174,7 @@ class Network:
         for name in keep:
             if name not in self.nodes and name != IMAGE:
                 raise ValueError(f"there is no layer {name!r}; there are {', '.join(self.nodes)}")
-        last_reader = {name: name for name in keep}
+        last_reader: dict[str, str] = {}
         needed = set(keep)
         for name in reversed(self.nodes):
             if name in needed:

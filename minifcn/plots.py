@@ -98,7 +98,7 @@ def heatmaps(
     channels of activations have each their own.
     """
     columns = 5
-    shown = [("image", image, None)]
+    shown: list[tuple[str, np.ndarray | None, float | None]] = [("image", image, None)]
     limit = float(np.abs(scores).max()) or 1.0
     shown += [(f"score: {name}", scores[..., k], limit) for k, name in enumerate(class_names)]
     shown += [("", None, None)] * (-len(shown) % columns)

@@ -1,6 +1,7 @@
 """python -m minifcn.predict: label maps of your images.
 
     python -m minifcn.predict photo.jpg --checkpoint runs/toy-fcn8s/best.npz --out predictions
+    python -m minifcn.predict photo.jpg --weights fcn8s-heavy-pascal.caffemodel
 
 For every image it writes NAME.png, the label map as a palette PNG, and NAME-overlay.png; with --heatmaps also
 NAME-heatmaps.png, the score map of every class and the strongest channels inside the network.
@@ -13,9 +14,9 @@ from pathlib import Path
 from minifcn import plots
 from minifcn.data import read_image, write_label_png
 from minifcn.errors import InputError, says_errors
-from minifcn.inference import Segmenter
 from minifcn.kernels.jit import announce_compilation
 from minifcn.progress import progress
+from minifcn.segmenter import Segmenter
 
 INSIDE = ("pool3", "pool4", "relu7")  # fc7 after its rectifier
 
@@ -39,7 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m minifcn.predict", description="Label the pixels of images."
     )
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
-    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="a best.npz or last.npz")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", metavar="FILE", help="a best.npz or last.npz")
+    what.add_argument("--weights", metavar="FILE", help="weights of others: .pth, .safetensors, .caffemodel")
+    for name, kind, default in (("model", str, "fcn8s"), ("backbone", str, "vgg16"), ("classes", int, "21")):
+        parser.add_argument(f"--{name}", type=kind, help=f"what --weights are for; default: {default}")
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("predictions"), help="default: predictions"
     )
@@ -49,8 +54,17 @@ def main(arguments: list[str] | None = None) -> None:
     for stem, count in Counter(path.stem for path in options.images).items():
         if count > 1:
             raise InputError(f"{count} images are named {stem}: their results would overwrite each other")
+    shape = {name: vars(options)[name] for name in ("model", "backbone", "classes")}
+    shape = {name: value for name, value in shape.items() if value is not None}
+    if options.checkpoint and shape:
+        raise InputError(
+            f"--{', --'.join(shape)} belong to --weights; a checkpoint says which network it holds"
+        )
     announce_compilation()
-    segmenter = Segmenter.load(options.checkpoint)
+    if options.checkpoint:
+        segmenter = Segmenter.load(options.checkpoint)
+    else:
+        segmenter = Segmenter.from_weights(options.weights, **shape)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in progress(options.images, "predicting"):
         predict(segmenter, path, options.out, options.heatmaps)

@@ -32,6 +32,7 @@ class Settings:
     data: str = _option("", "train on your own data: a folder of images/ and masks/, or in PASCAL VOC layout")
     model: str = _option("fcn8s", "the network", tuple(MODELS))
     backbone: str = _option("small", "its trunk", tuple(BACKBONES))
+    weights: str = _option("", "start from the weights in this .pth, .safetensors, .caffemodel or .npz file")
     loss: str = _option("cross-entropy", "what is made small", LOSSES)
     optimizer: str = _option("adam", "how the parameters are moved", OPTIMIZERS)
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")

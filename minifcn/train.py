@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
         f"{len(run.training):,} images to learn from, {len(run.validation):,} held out",
         file=sys.stderr,
     )
+    if run.source:
+        print(f"{run.settings.weights}: {run.source}", file=sys.stderr)
 
     stop = False
 

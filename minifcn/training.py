@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minifcn import losses, metrics, models, optim, plots
+from minifcn import losses, metrics, models, optim, plots, weights
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import (
     AUGMENTATIONS,
@@ -33,9 +33,9 @@ from minifcn.data import (
 )
 from minifcn.errors import InputError, NonFiniteError
 from minifcn.files import replacing
-from minifcn.inference import Segmenter
 from minifcn.kernels.jit import set_threads
 from minifcn.network import Network, Tape
+from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
 
 EVALUATIONS = 15  # in a run, evenly spread
@@ -92,6 +92,7 @@ class Training:
         self.history: list[dict[str, float]] = []
         self.losses_since: list[float] = []  # of the steps since the last evaluation
         self.seconds = 0.0  # spent training, without evaluations, over all sittings
+        self.source: weights.Source | None = None  # what a new run found in settings.weights
 
     # ---------------------------------------------------------------- beginnings
 
@@ -128,20 +129,28 @@ class Training:
         set_threads_or_say(settings.threads)
         training, validation = open_data(settings)
         if saved is None:
-            preprocessing = Preprocessing(*_as_numbers(channel_statistics(training)))
             recipe: dict[str, Any] = {
                 "model": settings.model,
                 "classes": len(training.class_names),
                 "backbone": settings.backbone,
             }
         else:
-            preprocessing, recipe = Preprocessing(saved.mean, saved.std), saved.recipe
+            recipe = saved.recipe
             if saved.class_names != training.class_names:
                 raise InputError(
                     f"{out} was trained on {saved.class_names}; the data has {training.class_names}"
                 )
         net = models.build(**recipe, rng=settings.seed)
-        return cls(net, training, validation, preprocessing, settings, out)
+        source = weights.load(net, settings.weights) if settings.weights and saved is None else None
+        if saved is not None:
+            preprocessing = Preprocessing(saved.mean, saved.std, saved.channels)
+        elif source is not None and source.preprocessing is not None:
+            preprocessing = Preprocessing(**source.preprocessing)
+        else:
+            preprocessing = Preprocessing(*_as_numbers(channel_statistics(training)))
+        run = cls(net, training, validation, preprocessing, settings, out)
+        run.source = source
+        return run
 
     # ---------------------------------------------------------------- the loop
 
@@ -239,6 +248,7 @@ class Training:
             segmenter.class_names,
             segmenter.preprocessing.mean,
             segmenter.preprocessing.std,
+            segmenter.preprocessing.channels,
             optimizer or {},
             progress or {},
         )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from minifcn.checkpoint import Checkpoint
 from minifcn.errors import InputError
-from minifcn.inference import Segmenter
 from minifcn.models import fcn8s, fcn32s
+from minifcn.segmenter import Segmenter
 
 SMALL = {"widths": (2, 2, 3, 3, 4), "convs": 1, "fc": 5}
 

@@ -13,8 +13,8 @@ from PIL import Image
 from minifcn import evaluate, predict, train
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import voc_palette
-from minifcn.inference import Segmenter
 from minifcn.models import fcn8s
+from minifcn.segmenter import Segmenter
 
 NAMES = ("background", "circle", "square", "triangle")
 

@@ -14,7 +14,7 @@ from minifcn import metrics, models, training
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import Preprocessing, Shapes, write_label_png
 from minifcn.errors import InputError, NonFiniteError
-from minifcn.inference import Segmenter
+from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
 from minifcn.training import Training
 
@@ -158,7 +158,7 @@ def test_runs_are_not_overwritten(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("tiny", "folder")
 def test_resume_says_what_is_missing(tmp_path):
-    with pytest.raises(InputError, match="no last.npz"):
+    with pytest.raises(InputError, match=r"no last\.npz"):
         Training.resume(tmp_path)
     Training.start(settings(tmp_path))
     (tmp_path / "run" / "config.toml").unlink()

@@ -40,13 +40,13 @@ def distinct(shape: Shape) -> st.SearchStrategy[np.ndarray]:
 def _shuffled_grid(shape, seed):
     rng, size = np.random.default_rng(seed), int(np.prod(shape))
     grid = (np.arange(size) - size // 2 + 0.5) * (2 * SPREAD / max(size, 1))
-    return rng.choice([-1.0, 1.0]) * rng.permutation(grid).reshape(shape)
+    return np.asarray(rng.choice([-1.0, 1.0]) * rng.permutation(grid).reshape(shape))
 
 
 @st.composite
 def images(draw, largest: int = 6, channels: int = 4) -> np.ndarray:
     """`distinct` images (N, H, W, C): N up to 2, H and W up to `largest`, C up to `channels`."""
-    return draw(distinct((*draw(_batch(largest, largest)), draw(st.integers(1, channels)))))
+    return draw(distinct((*draw(_sizes((1, 1), largest - 1)), draw(st.integers(1, channels)))))
 
 
 @st.composite
@@ -84,30 +84,32 @@ def conv_transpose2d(draw, more: int = 4, channels: int = 4) -> Case:
 
 
 @st.composite
-def pooling(draw, layer: type[MaxPool2d] | type[AvgPool2d], more: int = 4, channels: int = 4) -> Case:
-    """A MaxPool2d or AvgPool2d with all its options, and a shape for it.
+def pooling(
+    draw, layer: type[MaxPool2d] | type[AvgPool2d], more: int = 4, channels: int = 4, dilation: int = 2
+) -> Case:
+    """A MaxPool2d or AvgPool2d with all its options, dilated up to `dilation`, and a shape for it.
 
-    The image is at most `more` pixels larger than the smallest that has a window.
+    The image is at most `more` pixels larger than the smallest that has a window. No window is without a pixel.
     """
-    kernel = draw(_pairs(1, 4))
+    kernel, dilated = draw(_pairs(1, 4)), draw(_pairs(1, dilation))
     stride = draw(st.none() | _pairs(1, 3))
-    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilated)]
+    padding = tuple(draw(st.integers(0, n // 2)) for n in extent)
     ceil_mode = draw(st.booleans())
     rest = [s - 1 if ceil_mode else 0 for s in stride or kernel]  # how far a window may stick out
-    least = [max(1, k - 2 * p - r) for k, p, r in zip(kernel, padding, rest)]
-    return layer(kernel, stride, padding, ceil_mode), (*draw(_sizes(least, more)), draw(st.integers(1, channels)))
+    least = [max(d, n - 2 * p - r) for n, p, r, d in zip(extent, padding, rest, dilated)]
+    shape = (*draw(_sizes(least, more)), draw(st.integers(1, channels)))
+    return layer(kernel, stride, padding, dilated, ceil_mode), shape
 
 
 def _pairs(least, most):
-    return st.tuples(st.integers(least, most), st.integers(least, most))
-
-
-def _batch(height, width):
-    return st.tuples(st.integers(1, 2), st.integers(1, height), st.integers(1, width))
+    """(vertical, horizontal). A third are the least of both, where special cases are, such as 1x1 kernels."""
+    pairs = st.tuples(st.integers(least, most), st.integers(least, most))
+    return st.one_of(st.just((least, least)), pairs, pairs)
 
 
 def _sizes(least, more):
-    """(N, H, W) of an image of at least (height, width) pixels."""
+    """(N, H, W) with (H, W) from `least` on, up to `more` pixels larger."""
     return st.tuples(st.integers(1, 2), *(st.integers(n, n + more) for n in least))
 
 

@@ -66,14 +66,14 @@ def check_gradients(
     >>> check_gradients(forward, backward, {"x": np.ones((2, 3)), "w": np.ones((3, 4))})
     >>> check_gradients(forward, lambda dy, cache: -dy, {"x": np.ones((1, 1)), "w": np.eye(1)}, dy=np.eye(1))
     Traceback (most recent call last):
-    minifcn.check.gradients.GradientError: backward returned 1 gradient for 2 inputs: x, w
+    minifcn.check.gradients.GradientError: backward returned 1 gradient(s), expected 2, for the inputs x, w
     """
     y, dy, gradients = _evaluate(forward, backward, inputs, dy, rng)
     for name, x in inputs.items():
         expected = np.empty_like(x)
         for index in np.ndindex(x.shape):
             step = np.zeros_like(x)
-            step[index] = STEP * max(1.0, abs(x[index]))
+            step[index] = STEP * max(1.0, float(abs(x[index])))
             expected[index] = _difference(forward, inputs, {name: step}, dy) / step[index]
         scale = max(np.abs(expected).max(initial=0.0), VISIBLE * np.sum(np.abs(dy * y)))
         _compare(name, gradients[name], expected, rtol * scale)
@@ -103,9 +103,11 @@ def check_adjoint(
     products = np.concatenate([(gradients[name] * steps[name]).ravel() / STEP for name in inputs])
     got, expected = float(products.sum()), _difference(forward, inputs, steps, dy) / STEP
     scale = max(np.sqrt(np.sum(products**2)), VISIBLE * np.sum(np.abs(dy * y)))
-    if not abs(got - expected) <= rtol * scale:
+    if not (np.isfinite(got) and abs(got - expected) <= rtol * scale):
         names = ", ".join(inputs)
-        message = f"<backward(dy), v> is {got:.10g}, but <dy, J v> is {expected:.10g}, for a direction v of {names}"
+        message = (
+            f"<backward(dy), v> is {got:.10g}, expected <dy, J v> = {expected:.10g}, v a step of {names}"
+        )
         raise GradientError(message, names, None, got, expected)
 
 
@@ -180,7 +182,8 @@ def _evaluate(forward, backward, inputs, dy, rng):
     for name in [*inputs, *found]:
         if name not in inputs or name not in found:
             problem = "returned no gradient of" if name in inputs else "returned a gradient of an unknown"
-            raise GradientError(f"backward {problem} {name!r}; inputs: {', '.join(inputs)}", name, None, None, None)
+            message = f"backward {problem} {name!r}; the inputs are {', '.join(inputs)}"
+            raise GradientError(message, name, None, None, None)
     gradients = {}
     for name, x in inputs.items():
         gradients[name] = np.zeros_like(x) if found[name] is None else np.asarray(found[name])
@@ -193,7 +196,7 @@ def _evaluate(forward, backward, inputs, dy, rng):
 
 def _forward(forward, inputs):
     """The value of `forward` on copies: what it does to its arguments does not spoil the check."""
-    y, cache = forward(*(x.copy() for x in inputs.values()))
+    y, cache = forward(*(np.array(x) for x in inputs.values()))
     return np.array(y), cache
 
 
@@ -203,9 +206,9 @@ def _by_name(gradients, names):
         return gradients
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
     if len(gradients) != len(names):
-        plural = "" if len(gradients) == 1 else "s"
-        message = f"backward returned {len(gradients)} gradient{plural} for {len(names)} inputs: {', '.join(names)}"
-        raise GradientError(message, ", ".join(names), None, len(gradients), len(names))
+        found, listed = len(gradients), ", ".join(names)
+        message = f"backward returned {found} gradient(s), expected {len(names)}, for the inputs {listed}"
+        raise GradientError(message, listed, None, found, len(names))
     return dict(zip(names, gradients))
 
 
@@ -227,7 +230,7 @@ def _compare(name, got, expected, tolerance):
     index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
     wrong = np.count_nonzero(error > tolerance)
     message = (
-        f"the gradient of {name!r} is wrong at {list(index)}: got {got[index]:.10g}, expected {expected[index]:.10g}"
-        f" ({wrong} of the {error.size} numbers of shape {got.shape} are wrong)"
+        f"the gradient of {name!r} is wrong at {list(index)}: got {got[index]:.10g}, expected"
+        f" {expected[index]:.10g} ({wrong} of the {error.size} numbers of shape {got.shape} are wrong)"
     )
     raise GradientError(message, name, index, float(got[index]), float(expected[index]))

@@ -40,8 +40,11 @@ class Window:
 
     @property
     def copies(self) -> bool:
-        """Whether patches differ from the pixels themselves; a 1x1 kernel at stride 1 sees just the pixels."""
-        return (self.kernel_size, self.stride, self.padding) != ((1, 1), (1, 1), (0, 0))
+        """Whether patches differ from the pixels themselves; a 1x1 kernel at stride 1 sees just the pixels.
+
+        Not if it is dilated: a transposed convolution may then have output padding, pixels that it skips.
+        """
+        return self != Window((1, 1), groups=self.groups)
 
 
 def convolve(x: np.ndarray, w: np.ndarray, window: Window, y: np.ndarray) -> None:

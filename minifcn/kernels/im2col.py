@@ -59,8 +59,8 @@ def im2col(x, cols, first_row, Ho, first_channel, stride, padding, dilation):
 def col2im(cols, x, first_row, Ho, first_channel, stride, padding, dilation):
     """Add cols (rows, Wo, kh, kw, C) to the pixels of x that im2col copied them from.
 
-    A thread owns rows of x and fetches what belongs there, so no two threads add to one pixel and the order
-    of the sum is always the same.
+    A thread owns rows of x and fetches what belongs there, so no two threads add to one pixel. A pixel's sum has
+    the same order, and so the same bits, however the work is cut into bands and threads.
     """
     H, W = x.shape[1], x.shape[2]
     rows, Wo, kh, kw, C = cols.shape
@@ -68,7 +68,7 @@ def col2im(cols, x, first_row, Ho, first_channel, stride, padding, dilation):
     first_image, last_image = first_row // Ho, (first_row + rows - 1) // Ho
     for q in prange((last_image - first_image + 1) * H):
         n, h = first_image + q // H, q % H
-        for u in range(kh):
+        for u in range(kh - 1, -1, -1):  # so i ascends, as it does from band to band
             i, remainder = divmod(h + ph - u * dh, sh)
             r = n * Ho + i - first_row
             if remainder == 0 and 0 <= i < Ho and 0 <= r < rows:

@@ -64,13 +64,16 @@ def _matmul(a, row, step, b, out, M, K, N, panels):
                         first = i * row + k * step
                         if rows == ROWS and columns == COLUMNS:
                             block(depth, a, first, row, step, ROWS, panel, out, i * N + j, N)
-                        else:
+                        else:  # the same sums in the same order, in a block of our own
                             for t in range(edge, edge + ROWS * COLUMNS):
                                 panel[t] = 0
+                            for r in range(rows):
+                                for c in range(columns):
+                                    panel[edge + r * COLUMNS + c] = out[(i + r) * N + j + c]
                             block(depth, a, first, row, step, rows, panel, panel, edge, COLUMNS)
                             for r in range(rows):
                                 for c in range(columns):
-                                    out[(i + r) * N + j + c] += panel[edge + r * COLUMNS + c]
+                                    out[(i + r) * N + j + c] = panel[edge + r * COLUMNS + c]
 
 
 @kernel

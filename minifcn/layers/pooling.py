@@ -3,6 +3,7 @@
 import numpy as np
 
 from minifcn.kernels import pooling
+from minifcn.kernels.convolution import Window
 from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, short
 
 
@@ -14,30 +15,41 @@ class _Pool2d(Layer):
         kernel_size: int | Pair,
         stride: int | Pair | None = None,
         padding: int | Pair = 0,
+        dilation: int | Pair = 1,
         ceil_mode: bool = False,
     ):
         super().__init__()
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
-        self.padding = pair(padding, "padding", 0)
+        self.window = Window(
+            pair(kernel_size, "kernel_size", 1),
+            pair(kernel_size if stride is None else stride, "stride", 1),
+            pair(padding, "padding", 0),
+            pair(dilation, "dilation", 1),
+        )
         self.ceil_mode = bool(ceil_mode)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+        if any(2 * p > d * (k - 1) + 1 for k, _, p, d in self._axes):
             raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
 
     @property
-    def _window(self):
-        return self.kernel_size, self.stride, self.padding
+    def _axes(self):
+        """(kernel_size, stride, padding, dilation) per axis."""
+        w = self.window
+        return tuple(zip(w.kernel_size, w.stride, w.padding, w.dilation))
+
+    @property
+    def _options(self):
+        w = self.window
+        return w.kernel_size, w.stride, w.padding, w.dilation
 
     @property
     def _overlapping(self):
-        return self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]
+        return any(s < d * (k - 1) + 1 for k, s, _, d in self._axes)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """ceil_mode rounds up, but never to a window that would start outside the image and its padding."""
         N, H, W, C = self._images(shapes[0])
         sizes = []
-        for n, k, s, p in zip((H, W), *self._window):
-            span = n + 2 * p - k
+        for n, (k, s, p, d) in zip((H, W), self._axes):
+            span = n + 2 * p - d * (k - 1) - 1
             out = (-(-span // s) if self.ceil_mode else span // s) + 1
             if self.ceil_mode and (out - 1) * s >= n + p:
                 out -= 1
@@ -47,15 +59,18 @@ class _Pool2d(Layer):
         return N, sizes[0], sizes[1], C
 
     def footprint(self, which=0):
-        """Pixel i sees i s - p up to i s - p + k - 1."""
-        return tuple(Footprint(s, -p, k - 1 - p) for k, s, p in zip(*self._window))
+        """Pixel i sees i s - p up to i s - p + d (k - 1)."""
+        return tuple(Footprint(s, -p, d * (k - 1) - p) for k, s, p, d in self._axes)
 
     def __repr__(self):
-        options = [f"{short(self.kernel_size)}"]
-        if self.stride != self.kernel_size:
-            options.append(f"stride={short(self.stride)}")
-        if self.padding != (0, 0):
-            options.append(f"padding={short(self.padding)}")
+        kernel_size, stride, padding, dilation = self._options
+        options = [f"{short(kernel_size)}"]
+        if stride != kernel_size:
+            options.append(f"stride={short(stride)}")
+        if padding != (0, 0):
+            options.append(f"padding={short(padding)}")
+        if dilation != (1, 1):
+            options.append(f"dilation={short(dilation)}")
         if self.ceil_mode:
             options.append("ceil_mode=True")
         return f"{type(self).__name__}({', '.join(options)})"
@@ -64,8 +79,8 @@ class _Pool2d(Layer):
 class MaxPool2d(_Pool2d):
     """y = the largest pixel of each window, channel by channel. Padding is -inf: it never wins.
 
-    Ho = floor((H + 2p - k) / s) + 1, or rounded up with ceil_mode (the original FCN's rule). All of dy goes to
-    the maximum; of equal ones to the first, row by row.
+    Ho = floor((H + 2p - d(k - 1) - 1) / s) + 1, or rounded up with ceil_mode (the original FCN's rule). All of dy
+    goes to the maximum; of equal ones to the first, row by row.
 
     Raises ValueError for a padding of more than half the kernel, or an image that no window fits.
 
@@ -77,7 +92,7 @@ class MaxPool2d(_Pool2d):
         x = self._floats(x)
         y = np.empty(self.output_shape(x.shape), x.dtype)
         argmax = np.empty(y.shape, np.int32)
-        pooling.max_pool(x, y, argmax, *self._window)
+        pooling.max_pool(x, y, argmax, *self._options)
         return y, (argmax, x.shape)
 
     def backward(self, dy, cache):
@@ -92,7 +107,7 @@ class AvgPool2d(_Pool2d):
     """y = the mean of each window, channel by channel. Zero padding counts as pixels (PyTorch's default).
 
     Ho as for MaxPool2d; where ceil_mode lets a window stick out beyond the padding, only the rest counts.
-    dy is shared out evenly over the window.
+    dy is shared out evenly over the window. (PyTorch has no dilation here; surgery.densify needs it.)
 
     Raises ValueError for a padding of more than half the kernel, or an image that no window fits.
     """
@@ -100,13 +115,13 @@ class AvgPool2d(_Pool2d):
     def forward(self, x, train=False, rng=None):
         x = self._floats(x)
         y = np.empty(self.output_shape(x.shape), x.dtype)
-        pooling.avg_pool(x, y, *self._window)
+        pooling.avg_pool(x, y, *self._options)
         return y, x.shape
 
     def backward(self, dy, cache):
         dy = self._upstream(dy, self.output_shape(cache), dy.dtype)
         dx = np.zeros(cache, dy.dtype)
-        pooling.avg_pool_backward(dy, dx, *self._window, self._overlapping)
+        pooling.avg_pool_backward(dy, dx, *self._options, self._overlapping)
         return dx, {}
 
 

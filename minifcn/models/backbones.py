@@ -1,8 +1,8 @@
 """The trunks of the FCNs: from the image to fc7, with pool3 and pool4 on the way.
 
-VGG16 and the small trunk are five stages of 3x3 convolutions with a 2x2 max-pool behind each; AlexNet is its own. All
-end in a classifier turned into convolutions. Pools round up, so that an image of any size, 1x1 included, reaches
-the end.
+VGG16 and the small trunk are five stages of 3x3 convolutions with a 2x2 max-pool behind each; AlexNet is its own.
+All end in a classifier turned into convolutions. Pools round up, so that an image of any size, 1x1 included,
+reaches the end.
 """
 
 from collections.abc import Callable, Sequence

@@ -38,8 +38,8 @@ def fcn16s(
     """FCN-16s: twice-upsampled scores plus those of pool4, upsampled 16 times. Arguments as for `fcn32s`.
 
     `start` is a trained FCN-32s with the same options, from which all layers that both have are copied: the
-    paper's staged training. As the scores of pool4 start at zero, the network begins with the predictions of
-    `start`.
+    paper's staged training. As the scores of pool4 start at zero, the network begins with the scores of `start`,
+    only smoother: interpolating 2 times and then 16 times is not quite interpolating 32 times.
     """
     net, head = _start("fcn16s", classes, backbone, rng, options)
     head.upsample("upscore2", 2)

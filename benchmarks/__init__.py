@@ -1,0 +1,1 @@
+"""Measurements: speed, memory, accuracy. Run as python -m benchmarks.NAME."""

@@ -1,0 +1,418 @@
+"""Conv2d and ConvTranspose2d: gradients, the identities that tie them together, and PyTorch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minifcn.check import check_layer
+from minifcn.check.cases import conv2d, conv_transpose2d, distinct
+from minifcn.kernels.jit import get_threads, set_threads
+from minifcn.layers import Conv2d, ConvTranspose2d, Linear
+
+seeds = st.integers(0, 2**32 - 1)
+small = st.one_of(conv2d(), conv_transpose2d())
+large = st.one_of(conv2d(more=12, channels=12), conv_transpose2d(more=8, channels=12))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
+    threads = get_threads()
+    set_threads(1)
+    yield
+    set_threads(threads)
+
+
+def close(found, expected, tolerance=1e-12):
+    """Equal up to the rounding of sums: `tolerance` times the largest number."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1.0, np.abs(expected).max()))
+
+
+def everything(layer, x, seed):
+    """What a layer computes from x and a drawn dy: y, dx, and the gradients of its parameters."""
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype), cache)
+    return {"y": y, "dx": dx, **grads}
+
+
+# ---------------------------------------------------------------- gradients
+
+
+@given(case=small, data=st.data(), seed=seeds)
+def test_gradients(case, data, seed):
+    layer, shape = case
+    check_layer(layer, data.draw(distinct(shape)), rng=seed)
+
+
+@given(case=large, data=st.data(), seed=seeds)
+def test_adjoint(case, data, seed):
+    layer, shape = case
+    check_layer(layer, data.draw(distinct(shape)), rng=seed, adjoint=True)
+
+
+@given(case=large, data=st.data(), seed=seeds)
+def test_float32_agrees_with_float64(case, data, seed):
+    layer, shape = case
+    x = data.draw(distinct(shape))
+    expected = everything(layer, x, seed)
+    layer.params = {name: array.astype(np.float32) for name, array in layer.params.items()}
+    found = everything(layer, x.astype(np.float32), seed)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name].dtype == np.float32
+        close(found[name], expected[name], 1e-5)
+
+
+@given(case=small, data=st.data(), seed=seeds)
+def test_backward_computes_only_what_is_asked_for(case, data, seed):
+    layer, shape = case
+    y, cache = layer.forward(data.draw(distinct(shape)))
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    dx, grads = layer.backward(dy, cache)
+    only_dx, no_grads = layer.backward(dy, cache, needs=("input",))
+    no_dx, only_grads = layer.backward(dy, cache, needs=("parameters",))
+    assert no_dx is None and no_grads == {}
+    np.testing.assert_array_equal(only_dx, dx)
+    assert only_grads.keys() == grads.keys() == layer.params.keys()
+    for name in grads:
+        np.testing.assert_array_equal(only_grads[name], grads[name])
+
+
+# ---------------------------------------------------------------- identities
+
+
+@given(case=conv2d(), data=st.data(), seed=seeds)
+def test_each_is_the_gradient_of_the_other(case, data, seed):
+    conv, (N, H, W, C) = case
+    conv.params.pop("bias", None)
+    x = data.draw(distinct((N, H, W, C)))
+    y, cache = conv.forward(x)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    dx, grads = conv.backward(dy, cache)
+
+    window = conv.window
+    back = [  # the size that the transposed convolution would give without output padding
+        (n - 1) * s - 2 * p + d * (k - 1) + 1
+        for n, k, s, p, d in zip(
+            y.shape[1:3], window.kernel_size, window.stride, window.padding, window.dilation
+        )
+    ]
+    transposed = ConvTranspose2d(
+        conv.out_channels,
+        conv.in_channels,
+        window.kernel_size,
+        window.stride,
+        window.padding,
+        output_padding=(H - back[0], W - back[1]),
+        groups=window.groups,
+        bias=False,
+        dilation=window.dilation,
+        dtype=np.float64,
+    )
+    assert transposed.params["weight"].shape == conv.params["weight"].shape
+    transposed.params = conv.params
+    painted, cache = transposed.forward(dy)
+    swept, transposed_grads = transposed.backward(x, cache)
+    close(painted, dx)
+    close(swept, y)
+    close(transposed_grads["weight"], grads["weight"])
+
+
+@st.composite
+def unpadded(draw):
+    """A Conv2d without padding, and an image of at least two places for its kernel in each direction."""
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    kernel, stride, dilation = draw(pairs), draw(pairs), draw(pairs)
+    C_in, C_out = draw(pairs)
+    H, W = (d * (k - 1) + 1 + s + draw(st.integers(0, 6)) for k, s, d in zip(kernel, stride, dilation))
+    layer = Conv2d(C_in, C_out, kernel, stride, 0, dilation, rng=draw(seeds), dtype=np.float64)
+    layer.params["bias"][:] = draw(distinct((C_out,)))
+    return layer, draw(distinct((draw(st.integers(1, 2)), H, W, C_in)))
+
+
+@given(case=unpadded())
+def test_a_shifted_image_gives_a_shifted_output(case):
+    conv, x = case
+    sh, sw = conv.window.stride
+    y, _ = conv.forward(x)
+    down, _ = conv.forward(x[:, sh:])
+    right, _ = conv.forward(x[:, :, sw:])
+    close(down, y[:, 1:])
+    close(right, y[:, :, 1:])
+
+
+@given(case=unpadded())
+def test_stride_keeps_every_so_manieth_output(case):
+    conv, x = case
+    window = conv.window
+    dense = Conv2d(
+        conv.in_channels, conv.out_channels, window.kernel_size, 1, 0, window.dilation, dtype=np.float64
+    )
+    dense.params = conv.params
+    close(conv.forward(x)[0], dense.forward(x)[0][:, :: window.stride[0], :: window.stride[1]])
+
+
+@given(case=unpadded(), padding=st.tuples(st.integers(0, 3), st.integers(0, 3)))
+def test_padding_is_a_frame_of_zeros(case, padding):
+    conv, x = case
+    window = conv.window
+    padded = Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        window.kernel_size,
+        window.stride,
+        padding,
+        window.dilation,
+        dtype=np.float64,
+    )
+    padded.params = conv.params
+    (ph, pw) = padding
+    frame = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    close(padded.forward(x)[0], conv.forward(frame)[0])
+
+
+@given(case=unpadded())
+def test_dilation_is_a_kernel_with_holes(case):
+    conv, x = case
+    window, w = conv.window, conv.params["weight"]
+    (kh, kw), (dh, dw) = window.kernel_size, window.dilation
+    holes = np.zeros((dh * (kh - 1) + 1, dw * (kw - 1) + 1, *w.shape[2:]))
+    holes[::dh, ::dw] = w
+    full = Conv2d(conv.in_channels, conv.out_channels, holes.shape[:2], window.stride, dtype=np.float64)
+    full.params = conv.params | {"weight": holes}
+    close(conv.forward(x)[0], full.forward(x)[0])
+
+
+@given(case=small, data=st.data())
+def test_groups_are_independent_layers_side_by_side(case, data):
+    layer, shape = case
+    x = data.draw(distinct(shape))
+    window, groups = layer.window, layer.window.groups
+    options = {
+        "kernel_size": window.kernel_size,
+        "stride": window.stride,
+        "padding": window.padding,
+        "dilation": window.dilation,
+        "bias": "bias" in layer.params,
+        "dtype": np.float64,
+    }
+    if isinstance(layer, ConvTranspose2d):
+        options["output_padding"] = layer.output_padding
+    parts = []
+    for group, channels in enumerate(np.split(x, groups, axis=3)):
+        part = type(layer)(layer.in_channels // groups, layer.out_channels // groups, **options)
+        outputs = np.split(np.arange(layer.out_channels), groups)[group]
+        last = np.split(np.arange(layer.params["weight"].shape[3]), groups)[group]
+        part.params["weight"] = layer.params["weight"][..., last]
+        if "bias" in layer.params:
+            part.params["bias"] = layer.params["bias"][outputs]
+        parts.append(part.forward(channels)[0])
+    close(layer.forward(x)[0], np.concatenate(parts, axis=3))
+
+
+@given(data=st.data(), seed=seeds)
+def test_a_1x1_convolution_is_a_linear_layer_at_every_pixel(data, seed):
+    N, H, W, C_in, C_out = data.draw(st.tuples(*[st.integers(1, 5)] * 5))
+    conv = Conv2d(C_in, C_out, kernel_size=1, rng=seed, dtype=np.float64)
+    linear = Linear(C_in, C_out, rng=seed, dtype=np.float64)
+    conv.params["bias"] = linear.params["bias"] = data.draw(distinct((C_out,)))
+    linear.params["weight"] = conv.params["weight"][0, 0]
+    x = data.draw(distinct((N, H, W, C_in)))
+    expected = everything(linear, x, seed)
+    found = everything(conv, x, seed)
+    for name in expected:
+        close(found[name].reshape(expected[name].shape), expected[name])
+
+
+@given(case=conv_transpose2d(), data=st.data())
+def test_output_padding_only_adds_pixels_at_the_far_sides(case, data):
+    layer, shape = case
+    x = data.draw(distinct(shape))
+    whole, _ = layer.forward(x)
+    bottom, right = layer.output_padding
+    layer.output_padding = (0, 0)
+    if min(whole.shape[1] - bottom, whole.shape[2] - right) < 1:
+        with pytest.raises(ValueError, match="leaves nothing"):
+            layer.forward(x)
+        return
+    np.testing.assert_array_equal(
+        whole[:, : whole.shape[1] - bottom, : whole.shape[2] - right], layer.forward(x)[0]
+    )
+
+
+def test_output_padding_of_a_dilated_1x1_kernel():
+    layer = ConvTranspose2d(1, 1, kernel_size=1, output_padding=1, dilation=2, rng=0, dtype=np.float64)
+    layer.params["bias"][:] = 5.0
+    x = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    w = layer.params["weight"].item()
+    y, cache = layer.forward(x)
+    close(y[0, :, :, 0], [[w + 5, 2 * w + 5, 5], [3 * w + 5, 4 * w + 5, 5], [5, 5, 5]])
+    dx, grads = layer.backward(np.arange(9.0).reshape(1, 3, 3, 1), cache)
+    close(dx[0, :, :, 0], [[0, w], [3 * w, 4 * w]])
+    assert grads["weight"].item() == 0 * 1 + 1 * 2 + 3 * 3 + 4 * 4
+
+
+def test_a_transposed_convolution_paints_its_kernel():
+    layer = ConvTranspose2d(1, 1, kernel_size=(2, 3), stride=2, bias=False, dtype=np.float64)
+    layer.params["weight"] = np.arange(6.0).reshape(2, 3, 1, 1)
+    y, _ = layer.forward(np.array([[10.0, 1.0]]).reshape(1, 1, 2, 1))
+    np.testing.assert_array_equal(y[0, :, :, 0], [[0, 10, 20, 1, 2], [30, 40, 53, 4, 5]])
+
+
+def test_the_kernel_is_not_flipped():
+    layer = Conv2d(1, 1, kernel_size=(2, 1), bias=False, dtype=np.float64)
+    layer.params["weight"] = np.array([1.0, 10.0]).reshape(2, 1, 1, 1)
+    y, _ = layer.forward(np.array([2.0, 3.0]).reshape(1, 2, 1, 1))
+    assert y.item() == 32.0
+
+
+@pytest.mark.parametrize("layer", [Conv2d, ConvTranspose2d])
+def test_initial_parameters(layer):
+    first, again, other = (layer(8, 6, 5, rng=seed).params for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first["weight"], again["weight"])
+    assert not np.array_equal(first["weight"], other["weight"])
+    assert first["weight"].dtype == first["bias"].dtype == np.float32
+    assert not first["bias"].any()
+    assert first["weight"].std() == pytest.approx(np.sqrt(2 / (5 * 5 * 8)), rel=0.1)
+
+
+def test_a_stride_makes_fewer_kernels_meet_at_a_pixel():
+    weight = ConvTranspose2d(16, 16, kernel_size=4, stride=2, rng=0).params["weight"]
+    assert weight.std() == pytest.approx(np.sqrt(2 / (2 * 2 * 16)), rel=0.1)
+
+
+# ---------------------------------------------------------------- PyTorch
+
+
+@pytest.fixture(scope="module")
+def torch():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch.set_num_threads(1)
+    return torch
+
+
+@pytest.mark.oracle
+@given(case=st.one_of(small, large), data=st.data(), seed=seeds)
+def test_pytorch_computes_the_same(torch, case, data, seed):
+    layer, shape = case
+    x = data.draw(distinct(shape))
+    found = everything(layer, x, seed)
+
+    images = torch.tensor(x, requires_grad=True)
+    weight = torch.tensor(layer.params["weight"], requires_grad=True)
+    bias = torch.tensor(layer.params["bias"], requires_grad=True) if "bias" in layer.params else None
+    window = layer.window
+    options = {
+        "stride": window.stride,
+        "padding": window.padding,
+        "dilation": window.dilation,
+        "groups": window.groups,
+    }
+    function = torch.nn.functional.conv2d
+    if isinstance(layer, ConvTranspose2d):
+        function, options["output_padding"] = torch.nn.functional.conv_transpose2d, layer.output_padding
+    channels_first, kernels = images.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1).contiguous()
+    y = function(channels_first, kernels, bias, **options).permute(0, 2, 3, 1)
+    y.backward(torch.tensor(np.random.default_rng(seed).standard_normal(y.shape)))
+
+    close(found["y"], y.detach().numpy(), 1e-10)
+    close(found["dx"], images.grad.numpy(), 1e-10)
+    close(found["weight"], weight.grad.numpy(), 1e-10)
+    if bias is not None:
+        close(found["bias"], bias.grad.numpy(), 1e-10)
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+@pytest.mark.parametrize("layer", [Conv2d, ConvTranspose2d])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"in_channels": 0}, ValueError, r"in_channels is 0; expected at least 1"),
+        ({"out_channels": -1}, ValueError, r"out_channels is -1; expected at least 1"),
+        ({"in_channels": 2.0}, TypeError, r"in_channels is 2.0; expected a whole number"),
+        ({"kernel_size": 0}, ValueError, r"kernel_size is 0; expected at least 1"),
+        ({"kernel_size": (3, 0)}, ValueError, r"kernel_size is \(3, 0\); expected at least 1"),
+        ({"kernel_size": 2.5}, TypeError, r"kernel_size is 2.5; expected a whole number or a pair"),
+        (
+            {"kernel_size": (1, 2, 3)},
+            TypeError,
+            r"kernel_size is \(1, 2, 3\); expected a whole number or a pair",
+        ),
+        ({"kernel_size": "3"}, TypeError, r"kernel_size is '3'; expected a whole number or a pair"),
+        ({"stride": 0}, ValueError, r"stride is 0; expected at least 1"),
+        ({"padding": -1}, ValueError, r"padding is -1; expected at least 0"),
+        ({"dilation": (1, 0)}, ValueError, r"dilation is \(1, 0\); expected at least 1"),
+        ({"groups": 0}, ValueError, r"groups is 0; expected at least 1"),
+        ({"groups": 3}, ValueError, r"in_channels \(=4\) must be divisible by groups \(=3\)"),
+        ({"groups": 4}, ValueError, r"out_channels \(=6\) must be divisible by groups \(=4\)"),
+    ],
+)
+def test_options_that_make_no_sense(layer, options, error, message):
+    with pytest.raises(error, match=message):
+        layer(**({"in_channels": 4, "out_channels": 6, "kernel_size": 3} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({"stride": 2}, 2), ({"dilation": 3}, 3), ({"stride": (3, 2), "dilation": 2}, 2)]
+)
+def test_too_large_an_output_padding(options, most):
+    ConvTranspose2d(1, 1, 3, output_padding=most - 1, **options)
+    message = rf"output_padding \(={most}\) must be less than .* \(={most}\)"
+    with pytest.raises(ValueError, match=message):
+        ConvTranspose2d(1, 1, 3, output_padding=(0, most), **options)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(3, 4, 2), ConvTranspose2d(3, 4, 2)])
+@pytest.mark.parametrize("shape", [(1, 5, 5, 2), (5, 5, 3), (0, 5, 5, 3), (1, 5, 0, 3)])
+def test_images_of_the_wrong_shape(layer, shape):
+    message = rf"expects an input of shape \(N, H, W, 3\), got \({', '.join(map(str, shape))}\)"
+    with pytest.raises(ValueError, match=message):
+        layer.forward(np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match=message):
+        layer.output_shape(shape)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(3, 4, 2), ConvTranspose2d(3, 4, 2)])
+def test_images_of_the_wrong_type(layer):
+    with pytest.raises(TypeError, match="has float32 parameters, got an input of float64"):
+        layer.forward(np.zeros((1, 5, 5, 3)))
+    with pytest.raises(TypeError, match="expects a float32 or float64 array, got uint8"):
+        layer.forward(np.zeros((1, 5, 5, 3), np.uint8))
+    with pytest.raises(TypeError, match="expects a float32 or float64 array, got list"):
+        layer.forward([[0.0]])
+
+
+def test_a_kernel_that_does_not_fit():
+    conv = Conv2d(1, 1, kernel_size=3, padding=1, dilation=(2, 1))
+    assert conv.output_shape((1, 3, 1, 1)) == (1, 1, 1, 1)
+    with pytest.raises(ValueError, match=r"the kernel does not fit into an image of 2x7"):
+        conv.forward(np.zeros((1, 2, 7, 1), np.float32))
+
+
+def test_padding_that_eats_the_whole_output():
+    layer = ConvTranspose2d(1, 1, kernel_size=2, padding=1)
+    assert layer.output_shape((1, 2, 2, 1)) == (1, 1, 1, 1)
+    with pytest.raises(ValueError, match=r"the padding leaves nothing of an image of 2x1"):
+        layer.forward(np.zeros((1, 2, 1, 1), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (Conv2d(3, 16, 3), "Conv2d(3, 16, kernel_size=3)"),
+        (
+            Conv2d(4, 6, (3, 1), stride=2, padding=(0, 1), dilation=2, groups=2, bias=False),
+            "Conv2d(4, 6, kernel_size=(3, 1), stride=2, padding=(0, 1), dilation=2, groups=2, bias=False)",
+        ),
+        (
+            ConvTranspose2d(2, 2, 4, stride=2, output_padding=(1, 0)),
+            "ConvTranspose2d(2, 2, kernel_size=4, stride=2, output_padding=(1, 0))",
+        ),
+    ],
+)
+def test_repr_is_the_call_that_makes_it(layer, text):
+    assert repr(layer) == text
+    assert repr(eval(text)) == text
