@@ -80,9 +80,13 @@ def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.n
 
 def overlay(image: np.ndarray, labels: np.ndarray, strength: float = 0.55) -> np.ndarray:
     """The image with its labels as colours on top; class 0, the background, stays clear. (H, W, 3) uint8."""
-    weight = np.where((labels == 0)[..., None], 0.0, strength)
-    mixed = (1 - weight) * image + weight * voc_palette()[labels]
-    return np.rint(mixed).astype(np.uint8)
+    colours = strength * voc_palette().astype(np.float32)
+    clear = np.full(256, 1 - strength, np.float32)
+    colours[0], clear[0] = 0, 1
+    mixed = np.empty_like(image)
+    for row, (pixels, classes) in enumerate(zip(image, labels)):  # row by row: no second image in float
+        mixed[row] = np.rint(clear[classes][:, None] * pixels + colours[classes])
+    return mixed
 
 
 def heatmaps(

@@ -2,18 +2,25 @@
 
     python -m minifcn.predict photo.jpg --checkpoint runs/toy-fcn8s/best.npz --out predictions
     python -m minifcn.predict photo.jpg --weights fcn8s-heavy-pascal.caffemodel
+    python -m minifcn.predict satellite.tif --checkpoint best.npz --tile 1024
 
 For every image it writes NAME.png, the label map as a palette PNG, and NAME-overlay.png; with --heatmaps also
-NAME-heatmaps.png, the score map of every class and the strongest channels inside the network.
+NAME-heatmaps.png, the score map of every class and the strongest channels inside the network. With --tile the
+network sees one tile after the other: bounded memory, the same labels, and a run that was stopped goes on where
+it was.
 """
 
 import argparse
 from collections import Counter
 from pathlib import Path
+from zlib import crc32
+
+import numpy as np
 
 from minifcn import plots
 from minifcn.data import read_image, write_label_png
 from minifcn.errors import InputError, says_errors
+from minifcn.inference import tiled, tiles
 from minifcn.kernels.jit import announce_compilation
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
@@ -21,10 +28,10 @@ from minifcn.segmenter import Segmenter
 INSIDE = ("pool3", "pool4", "relu7")  # fc7 after its rectifier
 
 
-def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool) -> None:
+def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool, tile: int = 0) -> None:
     """Write the pictures of one image."""
     image = read_image(path)
-    labels = segmenter.labels(image)
+    labels = tiled_labels(segmenter, image, tile, out / path.stem) if tile else segmenter.labels(image)
     write_label_png(out / f"{path.stem}.png", labels)
     plots.write_image(out / f"{path.stem}-overlay.png", plots.overlay(image, labels))
     if heatmaps:
@@ -32,6 +39,32 @@ def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool) -> None
         maps = segmenter.activations(image, [segmenter.net.output, *inside])
         scores = maps.pop(segmenter.net.output)
         plots.heatmaps(image, scores, maps, segmenter.class_names, out / f"{path.stem}-heatmaps.png")
+
+
+def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) -> np.ndarray:
+    """The label map of an image of any size, tile by tile, kept in files until it is whole.
+
+    The files are named after this image and this network, so what an earlier, stopped run has done is taken up
+    and what another one left is not.
+    """
+    try:
+        for axis in (0, 1):
+            tiles(segmenter.net, image.shape[axis], tile, axis)
+    except ValueError as error:
+        raise InputError(f"--tile: {error}") from None
+    job = crc32(np.ascontiguousarray(image).data)
+    for array in segmenter.net.params.values():
+        job = crc32(np.ascontiguousarray(array).data, job)
+    partial, journal = (out.with_name(f".{out.name}-{job:08x}.{end}") for end in ("npy", "tiles"))
+    known = partial.exists() and journal.exists()
+    if not known:
+        journal.unlink(missing_ok=True)
+    found = np.lib.format.open_memmap(
+        partial, mode="r+" if known else "w+", dtype=np.uint8, shape=image.shape[:2]
+    )
+    labels = np.array(tiled(segmenter.net, image, tile, found, segmenter.labels, journal))
+    partial.unlink()
+    return labels
 
 
 @says_errors
@@ -47,6 +80,13 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=kind, help=f"what --weights are for; default: {default}")
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("predictions"), help="default: predictions"
+    )
+    parser.add_argument(
+        "--tile",
+        metavar="N",
+        type=int,
+        default=0,
+        help="run over tiles of N pixels: bounded memory, same labels",
     )
     parser.add_argument("--heatmaps", action="store_true", help="also draw score maps and activations")
     options = parser.parse_args(arguments)
@@ -67,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
         segmenter = Segmenter.from_weights(options.weights, **shape)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in progress(options.images, "predicting"):
-        predict(segmenter, path, options.out, options.heatmaps)
+        predict(segmenter, path, options.out, options.heatmaps, options.tile)
     print(f"label maps and overlays of {len(options.images)} images are in {options.out}")
 
 

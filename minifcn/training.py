@@ -140,7 +140,10 @@ class Training:
                 raise InputError(
                     f"{out} was trained on {saved.class_names}; the data has {training.class_names}"
                 )
-        net = models.build(**recipe, rng=settings.seed)
+        try:
+            net = models.build(**recipe, rng=settings.seed)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"this network cannot be built: {error}") from None
         source = weights.load(net, settings.weights) if settings.weights and saved is None else None
         if saved is not None:
             preprocessing = Preprocessing(saved.mean, saved.std, saved.channels)

@@ -63,6 +63,31 @@ def test_predict_writes_labels_and_overlays(tmp_path, capsys):
     assert "2 images are in" in capsys.readouterr().out
 
 
+def test_predict_in_tiles_is_the_same_and_goes_on_after_a_stop(tmp_path, capsys, monkeypatch):
+    saved, image = checkpoint(tmp_path / "c.npz"), photo(tmp_path / "a.png", (500, 460))
+    arguments = [image, "--checkpoint", str(saved), "--out", str(tmp_path / "out")]
+    predict.main(arguments)
+    whole = [(tmp_path / "out" / name).read_bytes() for name in ("a.png", "a-overlay.png")]
+    labels, runs = Segmenter.labels, []
+
+    def stopping(self, images):
+        runs.append(images.shape)
+        if len(runs) == 3:
+            raise KeyboardInterrupt
+        return labels(self, images)
+
+    monkeypatch.setattr(Segmenter, "labels", stopping)
+    with pytest.raises(SystemExit):
+        predict.main([*arguments, "--tile", "384"])
+    predict.main([*arguments, "--tile", "384"])
+    assert len(runs) == 2 + 1 + 4 - 2, "four tiles; the two that were done are not done again"
+    assert [(tmp_path / "out" / name).read_bytes() for name in ("a.png", "a-overlay.png")] == whole
+    assert len(list((tmp_path / "out").iterdir())) == 2, "nothing is left behind"
+    assert "--tile: a tile of 50 pixels is too small" in fails(
+        capsys, predict.main, *arguments, "--tile", "50"
+    )
+
+
 def test_predict_refuses(tmp_path, capsys):
     saved = str(checkpoint(tmp_path / "c.npz"))
     (tmp_path / "d").mkdir()
@@ -107,6 +132,7 @@ def test_evaluate_wants_the_classes_of_the_checkpoint(tmp_path, capsys):
         (["--toy", "--data", "x"], "either --toy or --data"),
         (["--data", "nowhere"], "nowhere: no such folder"),
         (["--toy", "--threads", "4096"], "threads is 4096"),
+        (["--toy", "--backbone", "alexnet"], "fcn8s needs pool3, which AlexNet has not"),
         (["--resume", "nowhere"], "nowhere holds no run to resume"),
         (["--resume", "nowhere", "--toy"], "no other options"),
         (["--config", "nowhere.toml"], "nowhere.toml: no such file"),

@@ -19,7 +19,9 @@ import numpy as np
 from minifcn.layers.base import Layer
 
 STEP = 1e-6  # times |x| where that is more than 1, so that x + h always differs from x
-VISIBLE = 1e-3  # a gradient of less than this part of <|dy|, |y|> may drown in the rounding of y
+VISIBLE = (
+    1e-3  # a change of <|dy|, |y|> by less than this part, for x + 1 or 2 x, may drown in the rounding of y
+)
 
 Forward = Callable[..., tuple[Any, Any]]
 Backward = Callable[[np.ndarray, Any], Any]
@@ -70,13 +72,15 @@ def check_gradients(
     """
     y, dy, gradients = _evaluate(forward, backward, inputs, dy, rng)
     for name, x in inputs.items():
-        expected = np.empty_like(x)
+        steps, expected = _steps(x), np.empty_like(x)
         for index in np.ndindex(x.shape):
             step = np.zeros_like(x)
-            step[index] = STEP * max(1.0, float(abs(x[index])))
-            expected[index] = _difference(forward, inputs, {name: step}, dy) / step[index]
-        scale = max(np.abs(expected).max(initial=0.0), VISIBLE * np.sum(np.abs(dy * y)))
-        _compare(name, gradients[name], expected, rtol * scale)
+            step[index] = steps[index]
+            expected[index] = _difference(forward, inputs, {name: step}, dy) / steps[index]
+        visible = VISIBLE * np.sum(np.abs(dy * y)) * STEP / steps
+        _compare(
+            name, gradients[name], expected, rtol * np.maximum(visible, np.abs(expected).max(initial=0.0))
+        )
 
 
 def check_adjoint(
@@ -99,7 +103,7 @@ def check_adjoint(
     rng = np.random.default_rng(rng)
     y, dy, gradients = _evaluate(forward, backward, inputs, dy, rng)
     direction = {name: rng.uniform(-1.0, 1.0, x.shape) for name, x in inputs.items()}
-    steps = {name: STEP * v * np.maximum(1.0, np.abs(inputs[name])) for name, v in direction.items()}
+    steps = {name: v * _steps(inputs[name]) for name, v in direction.items()}
     products = np.concatenate([(gradients[name] * steps[name]).ravel() / STEP for name in inputs])
     got, expected = float(products.sum()), _difference(forward, inputs, steps, dy) / STEP
     scale = max(np.sqrt(np.sum(products**2)), VISIBLE * np.sum(np.abs(dy * y)))
@@ -222,15 +226,19 @@ def _difference(forward, inputs, steps, dy):
     return float(np.sum(dy * (_forward(forward, above)[0] - _forward(forward, below)[0]))) / 2
 
 
+def _steps(x):
+    return STEP * np.maximum(1.0, np.abs(x))
+
+
 def _compare(name, got, expected, tolerance):
-    """Raise GradientError at the worst coordinate, if any is further off than the tolerance; NaN is worst."""
+    """Raise GradientError at the worst coordinate, if any is further off than its tolerance; NaN is worst."""
     error = np.nan_to_num(np.abs(got - expected), nan=np.inf)
-    if error.max(initial=0.0) <= tolerance:
+    wrong = error > tolerance
+    if not wrong.any():
         return
-    index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
-    wrong = np.count_nonzero(error > tolerance)
+    index = tuple(int(i) for i in np.unravel_index(np.where(wrong, error, 0.0).argmax(), error.shape))
     message = (
         f"the gradient of {name!r} is wrong at {list(index)}: got {got[index]:.10g}, expected"
-        f" {expected[index]:.10g} ({wrong} of the {error.size} numbers of shape {got.shape} are wrong)"
+        f" {expected[index]:.10g} ({wrong.sum()} of the {error.size} numbers of shape {got.shape} are wrong)"
     )
     raise GradientError(message, name, index, float(got[index]), float(expected[index]))

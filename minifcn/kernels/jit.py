@@ -21,6 +21,11 @@ __all__ = ["CHECKED", "announce_compilation", "get_threads", "kernel", "prange",
 # The checked mode raises on every access outside an array, also of the vector instructions. It is for tests.
 CHECKED = bool(numba.config.BOUNDSCHECK)
 
+# A thread that has nothing to do sleeps. By default it would spin for milliseconds, and where other programs want
+# the processors too, it takes them from the very thread that it waits for: a training step took 15 times as long
+# on two busy processors. OpenMP reads this when it is loaded, with the first parallel kernel.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 # Launching the OpenMP pool takes a microsecond; Numba's own `workqueue` takes 46 and is not safe to call from
 # two Python threads. An explicit wish of the user (NUMBA_THREADING_LAYER) is kept.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]

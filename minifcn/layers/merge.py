@@ -9,10 +9,10 @@ class Add(Layer):
     """y = the sum of all inputs, which have one shape; each input gets dy. FCN fuses its skips like this."""
 
     def forward(self, *inputs, train=False, rng=None):
-        inputs = [self._floats(x, inputs[0]) for x in inputs]
+        first, *others = (self._floats(x, inputs[0]) for x in inputs)
         self.output_shape(*(x.shape for x in inputs))
-        y = inputs[0].copy()
-        for x in inputs[1:]:
+        y = first.copy()
+        for x in others:
             y += x
         return y, len(inputs)
 
@@ -29,9 +29,9 @@ class Concat(Layer):
     """y = the inputs side by side along the channels; each input gets its slice of dy. U-Net fuses like this."""
 
     def forward(self, *inputs, train=False, rng=None):
-        inputs = [self._floats(x, inputs[0]) for x in inputs]
+        contiguous = [self._floats(x, inputs[0]) for x in inputs]
         self.output_shape(*(x.shape for x in inputs))
-        return np.concatenate(inputs, axis=-1), [x.shape[-1] for x in inputs]
+        return np.concatenate(contiguous, axis=-1), [x.shape[-1] for x in inputs]
 
     def backward(self, dy, cache):
         return tuple(np.split(dy, np.cumsum(cache)[:-1], axis=-1)), {}

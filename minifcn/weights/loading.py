@@ -13,7 +13,7 @@ from minifcn.errors import InputError
 from minifcn.network import Network
 from minifcn.weights import caffe_file, npz_file, safetensors_file, torch_file
 from minifcn.weights.layouts import to_ours, to_theirs, window
-from minifcn.weights.names import recognize
+from minifcn.weights.names import NameMap, recognize
 
 FORMATS: dict[str, ModuleType] = {
     ".pth": torch_file,
@@ -68,17 +68,9 @@ def load(net: Network, path: str | os.PathLike, mapping: Mapped | None = None) -
     """
     reader = _reader(path)
     tensors = reader.read(path)
+    stated = reader.preprocessing(path) if hasattr(reader, "preprocessing") else None
     names = recognize(tensors, reader.KIND)
-    pairs: dict[str, str | None] = {}
-    for name in net.params:
-        theirs = names.theirs(name)
-        new = theirs not in tensors and names.may_be_missing(name)
-        pairs[name] = None if new else theirs
-    if callable(mapping):
-        pairs = {name: mapping(name) for name in pairs}
-    elif mapping:
-        pairs.update(mapping)
-
+    pairs = _pairs(net, tensors, names, mapping)
     skipped = tuple(name for name in tensors if name not in pairs.values())
     found, problems = _convert(net, pairs, tensors, as_is=reader is npz_file)
     if mapping is None:
@@ -92,7 +84,6 @@ def load(net: Network, path: str | os.PathLike, mapping: Mapped | None = None) -
         raise InputError(f"{path} ({names.title}) does not fit the network; nothing was loaded:\n  {listed}")
     for name, array in found.items():
         net.params[name][...] = array
-    stated = reader.preprocessing(path) if hasattr(reader, "preprocessing") else None
     return Source(
         format=reader.KIND,
         names=names.title if mapping is None else "a mapping",
@@ -128,6 +119,20 @@ def _reader(path: str | os.PathLike) -> ModuleType:
         if str(path).endswith(ending):
             return reader
     raise InputError(f"{path}: expected a file of weights, which ends in one of {', '.join(FORMATS)}")
+
+
+def _pairs(
+    net: Network, tensors: dict[str, np.ndarray], names: NameMap, mapping: Mapped | None
+) -> dict[str, str | None]:
+    """Their name of each parameter of ours; None for what the file need not have and does not."""
+    if callable(mapping):
+        return {name: mapping(name) for name in net.params}
+    pairs: dict[str, str | None] = {}
+    for name in net.params:
+        theirs = names.theirs(name)
+        new = theirs not in tensors and names.may_be_missing(name)
+        pairs[name] = None if new else theirs
+    return pairs | dict(mapping or {})
 
 
 def _convert(

@@ -207,17 +207,38 @@ def test_functions_of_all_sizes_pass(function, shape, data, factor, seed):
         check(lambda x: (factor * f(x), x), lambda dy, x: factor * dy * df(x), x, rng=seed)
 
 
+def rescaled(x, w):
+    return x * w + x, (x, w)
+
+
+def rescaled_backward(dy, cache, mistake=0.0):
+    x, w = cache
+    return dy * (w + 1 + mistake * np.abs(w + 1).max()), dy * x
+
+
 @given(shape=st.tuples(*[st.integers(1, 4)] * 2), data=st.data(), exponent=st.integers(-6, 6), seed=seeds)
 def test_inputs_of_all_sizes_pass(shape, data, exponent, seed):
     """The step follows the size of x: a fixed one of 1e-6 would drown in x = 1e6."""
-    x, w = data.draw(distinct(shape)) * 10.0**exponent, data.draw(distinct(shape))
+    inputs = {"x": data.draw(distinct(shape)) * 10.0**exponent, "w": data.draw(distinct(shape))}
     for check in (check_gradients, check_adjoint):
-        check(
-            lambda x, w: (x * w + x, (x, w)),
-            lambda dy, cache: (dy * (cache[1] + 1), dy * cache[0]),
-            {"x": x, "w": w},
-            rng=seed,
-        )
+        check(rescaled, rescaled_backward, inputs, rng=seed)
+
+
+@given(shape=st.tuples(*[st.integers(1, 4)] * 2), data=st.data(), exponent=st.integers(-6, 6), seed=seeds)
+def test_mistakes_of_all_sizes_are_found(shape, data, exponent, seed):
+    inputs = {"x": data.draw(distinct(shape)) * 10.0**exponent, "w": data.draw(distinct(shape))}
+    with pytest.raises(GradientError, match="'x' is wrong"):
+        check_gradients(rescaled, lambda dy, cache: rescaled_backward(dy, cache, 1e-2), inputs, rng=seed)
+
+
+@given(factor=st.floats(-6, 6).map(lambda e: 10**e), data=st.data(), seed=seeds)
+def test_mistakes_in_functions_of_all_sizes_are_found(factor, data, seed):
+    x = {"x": data.draw(distinct((2, 3)))}
+    for check in (check_gradients, check_adjoint):
+        with pytest.raises(GradientError):
+            check(
+                lambda x: (factor * np.exp(x), x), lambda dy, x: 1.001 * factor * dy * np.exp(x), x, rng=seed
+            )
 
 
 def test_a_scalar_function_passes_and_an_empty_input_too():

@@ -174,6 +174,12 @@ def test_what_a_saved_file_says(tmp_path):
     assert Preprocessing(**source.preprocessing) == stated
 
 
+def test_a_file_that_says_nonsense_changes_nothing(tmp_path):
+    net = NETWORKS["gap_net"]()
+    weights.save(randomize(NETWORKS["gap_net"]()), tmp_path / "a.safetensors", {"mean": 3})
+    assert "cannot be read as safetensors weights: 'int' object" in refuses(net, tmp_path / "a.safetensors")
+
+
 def test_save_refuses_other_endings_and_leaves_what_was_there(tmp_path):
     net = NETWORKS["gap_net"]()
     with pytest.raises(ValueError, match=r"a\.pth; expected a name that ends in \.safetensors"):
@@ -426,7 +432,7 @@ def test_any_missing_or_strange_tensor_is_found(data):
     if what == "missing":
         del tensors[victim]
     elif what == "extra":
-        victim = f"{victim}2"
+        victim = f"more.{victim}"
         tensors[victim] = np.float32([1])
     elif what == "shape":
         tensors[victim] = np.concatenate([tensors[victim]] * 2)
