@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `quick` at every save; `ci` draws the cases that the acceptance asks for."""
+"""Hypothesis profiles: `quick` at every save, `ci` before landing, `full` for the equalities of the field."""
 
 import os
 
@@ -7,7 +7,13 @@ from hypothesis import HealthCheck, settings
 # The first example of a test may compile a kernel, so no example has a deadline.
 slow_start = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", deadline=None, max_examples=25, suppress_health_check=slow_start)
-settings.register_profile(
-    "ci", deadline=None, max_examples=100, derandomize=True, print_blob=True, suppress_health_check=slow_start
-)
+for name, cases in (("ci", 100), ("full", 200)):
+    settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=cases,
+        derandomize=True,
+        print_blob=True,
+        suppress_health_check=slow_start,
+    )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick"))

@@ -10,6 +10,8 @@ Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out
 of input channels meets only its own group of output channels.
 """
 
+import math
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from minifcn.kernels.im2col import col2im, im2col
 from minifcn.kernels.matmul import matmul
 
-BAND = 8 << 20  # bytes of patches at a time: they stay in the cache, and memory does not grow with the image
+BAND = 4 << 20  # bytes of patches at a time: they stay in the cache, and memory does not grow with the image
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def input_gradient(dy: np.ndarray, w: np.ndarray, window: Window, dx: np.ndarray
             transposed = np.ascontiguousarray(_group_matrix(w, group, window.groups).T)
             upstream = _group_channels(_rows(dy, at), group, window.groups)
             if window.copies or window.groups > 1:
-                cols = np.zeros((rows, Wo, kh, kw, C), dx.dtype)
+                cols = _scratch((rows, Wo, kh, kw, C), dx.dtype)
+                cols[...] = 0
                 matmul(upstream, transposed, cols.reshape(rows * Wo, -1))
                 col2im(cols, dx, first, Ho, group * C, window.stride, window.padding, window.dilation)
             else:
@@ -93,7 +96,7 @@ def _patches(x, window, output_shape):
         at = slice(first * Wo, (first + rows) * Wo)
         for group in range(window.groups):
             if window.copies or window.groups > 1:
-                cols = np.empty((rows, Wo, kh, kw, C), x.dtype)
+                cols = _scratch((rows, Wo, kh, kw, C), x.dtype)
                 im2col(x, cols, first, Ho, group * C, window.stride, window.padding, window.dilation)
                 yield group, cols.reshape(rows * Wo, -1), at
             else:
@@ -106,6 +109,17 @@ def _bands(output_shape, bytes_per_pixel):
     rows = max(1, BAND // (Wo * bytes_per_pixel))
     for first in range(0, N * Ho, rows):
         yield first, min(rows, N * Ho - first)
+
+
+_kept = threading.local()
+
+
+def _scratch(shape, dtype):
+    """An array to be filled, in memory that is used again and again: new memory costs more than the filling."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if getattr(_kept, "buffer", np.empty(0)).size < size:
+        _kept.buffer = np.empty(size, np.uint8)
+    return _kept.buffer[:size].view(dtype).reshape(shape)
 
 
 def _rows(images, at):

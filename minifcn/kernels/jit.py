@@ -5,6 +5,7 @@ that only the first run on a machine waits. `prange` splits a loop over the thre
 """
 
 import contextlib
+import getpass
 import hashlib
 import os
 import sys
@@ -21,10 +22,10 @@ __all__ = ["CHECKED", "announce_compilation", "get_threads", "kernel", "prange",
 # The checked mode raises on every access outside an array, also of the vector instructions. It is for tests.
 CHECKED = bool(numba.config.BOUNDSCHECK)
 
-# A thread that has nothing to do sleeps. By default it would spin for milliseconds, and where other programs want
-# the processors too, it takes them from the very thread that it waits for: a training step took 15 times as long
-# on two busy processors. OpenMP reads this when it is loaded, with the first parallel kernel.
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# A thread that has nothing to do spins for a moment, some 100 µs, and then sleeps. OpenMP's own moment is ten times
+# as long: where other programs want the processors too, it spins on the very one that the thread it waits for
+# needs. OpenMP reads this when it is loaded, with the first parallel kernel.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 # Launching the OpenMP pool takes a microsecond; Numba's own `workqueue` takes 46 and is not safe to call from
 # two Python threads. An explicit wish of the user (NUMBA_THREADING_LAYER) is kept.
@@ -41,7 +42,7 @@ def _cache_folder() -> str:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for parent in (Path(home) / "minifcn", Path(tempfile.gettempdir()) / f"minifcn-{os.getuid()}"):
+    for parent in (Path(home) / "minifcn", Path(tempfile.gettempdir()) / f"minifcn-{getpass.getuser()}"):
         folder = parent / digest.hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ class Layer:
             found = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
             raise TypeError(f"{self!r} expects a float32 or float64 array, got {found}")
         if like is not None and x.dtype != like.dtype:
-            raise TypeError(f"{self!r} has {like.dtype} parameters, got an input of {x.dtype}")
+            raise TypeError(f"{self!r} works in {like.dtype} here, got an input of {x.dtype}")
         return np.ascontiguousarray(x)
 
     def _upstream(self, dy: np.ndarray, shape: Shape, dtype: np.dtype) -> np.ndarray:

@@ -82,7 +82,7 @@ class Flatten(Layer):
         return x.reshape(self.output_shape(x.shape)), x.shape
 
     def backward(self, dy, cache):
-        return dy.reshape(cache), {}
+        return self._upstream(dy, self.output_shape(cache), dy.dtype).reshape(cache), {}
 
     def output_shape(self, *shapes: Shape) -> Shape:
         N, H, W, C = self._images(shapes[0])

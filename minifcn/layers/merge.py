@@ -14,10 +14,11 @@ class Add(Layer):
         y = first.copy()
         for x in others:
             y += x
-        return y, len(inputs)
+        return y, (len(inputs), y.shape, y.dtype)
 
     def backward(self, dy, cache):
-        return (dy,) * cache, {}
+        count, shape, dtype = cache
+        return (self._upstream(dy, shape, dtype),) * count, {}
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if any(shape != shapes[0] for shape in shapes):
@@ -31,10 +32,13 @@ class Concat(Layer):
     def forward(self, *inputs, train=False, rng=None):
         contiguous = [self._floats(x, inputs[0]) for x in inputs]
         self.output_shape(*(x.shape for x in inputs))
-        return np.concatenate(contiguous, axis=-1), [x.shape[-1] for x in inputs]
+        y = np.concatenate(contiguous, axis=-1)
+        return y, ([x.shape[-1] for x in inputs], y.shape, y.dtype)
 
     def backward(self, dy, cache):
-        return tuple(np.split(dy, np.cumsum(cache)[:-1], axis=-1)), {}
+        channels, shape, dtype = cache
+        dy = self._upstream(dy, shape, dtype)
+        return tuple(np.split(dy, np.cumsum(channels)[:-1], axis=-1)), {}
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if any(shape[:-1] != shapes[0][:-1] for shape in shapes):

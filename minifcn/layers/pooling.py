@@ -26,7 +26,7 @@ class _Pool2d(Layer):
             pair(dilation, "dilation", 1),
         )
         self.ceil_mode = bool(ceil_mode)
-        if any(2 * p > d * (k - 1) + 1 for k, _, p, d in self._axes):
+        if any(2 * p > d * k for k, _, p, d in self._axes):
             raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
 
     @property
@@ -133,8 +133,8 @@ class GlobalAvgPool2d(Layer):
 
     def forward(self, x, train=False, rng=None):
         x = self._floats(x)
-        self._images(x.shape)
-        return x.mean(axis=(1, 2)), x.shape
+        _, H, W, _ = self._images(x.shape)
+        return x.sum(axis=1).sum(axis=1) / x.dtype.type(H * W), x.shape
 
     def backward(self, dy, cache):
         N, H, W, C = cache

@@ -196,12 +196,12 @@ SMOOTH = {
     function=st.sampled_from(list(SMOOTH)),
     shape=st.lists(st.integers(1, 4), max_size=3),
     data=st.data(),
-    factor=st.floats(-6, 6).map(lambda e: 10**e),
+    exponent=st.integers(-6, 6),
     seed=seeds,
 )
-def test_functions_of_all_sizes_pass(function, shape, data, factor, seed):
+def test_functions_of_all_sizes_pass(function, shape, data, exponent, seed):
     """The tolerance follows the size of the gradient and, where that is near zero, of y."""
-    f, df = SMOOTH[function]
+    (f, df), factor = SMOOTH[function], 10.0**exponent
     x = {"x": data.draw(distinct(tuple(shape)))}
     for check in (check_gradients, check_adjoint):
         check(lambda x: (factor * f(x), x), lambda dy, x: factor * dy * df(x), x, rng=seed)
@@ -228,17 +228,20 @@ def test_inputs_of_all_sizes_pass(shape, data, exponent, seed):
 def test_mistakes_of_all_sizes_are_found(shape, data, exponent, seed):
     inputs = {"x": data.draw(distinct(shape)) * 10.0**exponent, "w": data.draw(distinct(shape))}
     with pytest.raises(GradientError, match="'x' is wrong"):
-        check_gradients(rescaled, lambda dy, cache: rescaled_backward(dy, cache, 1e-2), inputs, rng=seed)
+        check_gradients(rescaled, lambda dy, cache: rescaled_backward(dy, cache, 1e-4), inputs, rng=seed)
 
 
-@given(factor=st.floats(-6, 6).map(lambda e: 10**e), data=st.data(), seed=seeds)
-def test_mistakes_in_functions_of_all_sizes_are_found(factor, data, seed):
-    x = {"x": data.draw(distinct((2, 3)))}
-    for check in (check_gradients, check_adjoint):
-        with pytest.raises(GradientError):
-            check(
-                lambda x: (factor * np.exp(x), x), lambda dy, x: 1.001 * factor * dy * np.exp(x), x, rng=seed
-            )
+@given(exponent=st.integers(-6, 6), data=st.data(), seed=seeds)
+def test_mistakes_in_functions_of_all_sizes_are_found(exponent, data, seed):
+    x, factor = {"x": data.draw(distinct((2, 3)))}, 10.0**exponent
+
+    def exponential(x):
+        return factor * np.exp(x), x
+
+    with pytest.raises(GradientError):
+        check_gradients(exponential, lambda dy, x: 1.001 * factor * dy * np.exp(x), x, rng=seed)
+    with pytest.raises(GradientError):
+        check_adjoint(exponential, lambda dy, x: 2.0 * factor * dy * np.exp(x), x, rng=seed)
 
 
 def test_a_scalar_function_passes_and_an_empty_input_too():
