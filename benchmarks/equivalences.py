@@ -71,13 +71,14 @@ def matrix() -> Row:
     conv = Conv2d(4, 4, 3, padding=1, bias=False, rng=0)
     x = image_of(24, 24, 4)
     dense = surgery.to_matrix(conv, x.shape)
-    return compare(
+    row = compare(
         "3x3 convolution of 24x24x4",
         "matrix of zeros / convolution",
         lambda: (dense @ x.ravel()).reshape(24, 24, 4),
         lambda: conv.forward(x[None])[0][0],
         dense.size / (24 * 24 * conv.params["weight"].size),
     )
+    return row._replace(memory_ratio=dense.nbytes / conv.params["weight"].nbytes)
 
 
 def windows(stride: int) -> Row:
