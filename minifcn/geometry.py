@@ -8,11 +8,20 @@ Sources: Long, Shelhamer & Darrell (2015), sections 3 and 4; the composition of 
 Caffe's coord_map.
 """
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from minifcn.layers.base import Shape
-from minifcn.network import IMAGE, Network
+from minifcn.layers.base import Layer
+
+IMAGE = "image"  # the name of a network's input
+
+
+class Graph(Protocol):
+    """What is asked of a network here: its layers by name, in the order they run, and what each reads."""
+
+    @property
+    def nodes(self) -> Mapping[str, tuple[Layer, tuple[str, ...]]]: ...
 
 
 class View(NamedTuple):
@@ -34,7 +43,7 @@ class View(NamedTuple):
         return self.last - self.first + 1
 
 
-def view(net: Network, node: str, of: str = IMAGE, axis: int = 0) -> View:
+def view(net: Graph, node: str, of: str = IMAGE, axis: int = 0) -> View:
     """How `node` sees the node `of`, the image by default; axis 0 is vertical, 1 horizontal.
 
     Where several paths lead there, the field covers all of them, and the offset is that of the first.
@@ -86,7 +95,7 @@ def _compose(inner: View, outer) -> View:
     )
 
 
-def crop_offset(net: Network, node: str, reference: str) -> tuple[int, int]:
+def crop_offset(net: Graph, node: str, reference: str) -> tuple[int, int]:
     """Where to start cropping `node` so that its pixels lie on those of `reference`, per axis.
 
     Pixel j + offset of `node` and pixel j of `reference` are then centred on the same image pixel:
@@ -105,45 +114,3 @@ def crop_offset(net: Network, node: str, reference: str) -> tuple[int, int]:
             raise ValueError(f"{node} would have to be cropped by {offset} pixels to lie on {reference}")
         offsets.append(int(offset))
     return offsets[0], offsets[1]
-
-
-def describe(net: Network, image_shape: Shape) -> str:
-    """The network as a table: name, layer, reads, output shape, parameters, stride, receptive field."""
-    shapes = net.shapes(image_shape)
-    rows = [("name", "layer", "reads", "output", "parameters", "stride", "field")]
-    rows.append((IMAGE, "", "", _times(shapes[IMAGE]), "", "1", "1"))
-    for name, (layer, reads) in net.nodes.items():
-        seen = [view(net, name, axis=axis) for axis in (0, 1)]
-        size = sum(array.size for array in layer.params.values())
-        rows.append(
-            (
-                name,
-                repr(layer) + (" frozen" if layer.frozen else ""),
-                ", ".join(reads),
-                _times(shapes[name]),
-                f"{size:,}" if size else "",
-                _both(*(str(v.stride) if v.stride else "–" for v in seen)),
-                _both(*(f"{float(v.field):g}" if v.stride else "all" for v in seen)),
-            )
-        )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    numbers = (4, 5, 6)
-    lines = [
-        "  ".join(
-            cell.rjust(w) if k in numbers else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths))
-        )
-        for row in rows
-    ]
-    total = sum(array.size for array in net.params.values())
-    trainable = sum(array.size for array in net.trainable.values())
-    note = "" if total == trainable else f", {trainable:,} of them trainable"
-    lines.append(f"{total:,} parameters{note}")
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _times(shape):
-    return "x".join(str(n) for n in shape)
-
-
-def _both(vertical, horizontal):
-    return vertical if vertical == horizontal else f"{vertical} x {horizontal}"

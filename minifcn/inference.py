@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.geometry import view
-from minifcn.network import IMAGE, Network
+from minifcn.geometry import IMAGE, view
+from minifcn.network import Network
 from minifcn.progress import progress
 
 WINDOWS_AT_ONCE = 64

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minifcn.geometry import IMAGE, view
 from minifcn.layers.base import Layer, Shape
-
-IMAGE = "image"
 
 
 class Node(NamedTuple):
@@ -202,7 +201,47 @@ class Network:
                 raise ValueError(f"layer {name}: {error}") from None
         return shapes
 
-    def __str__(self) -> str:
-        from minifcn.geometry import describe
+    def summary(self, image_shape: Shape) -> str:
+        """The network as a table: name, layer, reads, output shape, parameters, stride, receptive field."""
+        shapes = self.shapes(image_shape)
+        rows = [("name", "layer", "reads", "output", "parameters", "stride", "field")]
+        rows.append((IMAGE, "", "", _times(shapes[IMAGE]), "", "1", "1"))
+        for name, (layer, reads) in self.nodes.items():
+            seen = [view(self, name, axis=axis) for axis in (0, 1)]
+            size = sum(array.size for array in layer.params.values())
+            rows.append(
+                (
+                    name,
+                    repr(layer) + (" frozen" if layer.frozen else ""),
+                    ", ".join(reads),
+                    _times(shapes[name]),
+                    f"{size:,}" if size else "",
+                    _both(*(str(v.stride) if v.stride else "–" for v in seen)),
+                    _both(*(f"{float(v.field):g}" if v.stride else "all" for v in seen)),
+                )
+            )
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        numbers = (4, 5, 6)
+        lines = [
+            "  ".join(
+                cell.rjust(w) if k in numbers else cell.ljust(w)
+                for k, (cell, w) in enumerate(zip(row, widths))
+            )
+            for row in rows
+        ]
+        total = sum(array.size for array in self.params.values())
+        trainable = sum(array.size for array in self.trainable.values())
+        note = "" if total == trainable else f", {trainable:,} of them trainable"
+        lines.append(f"{total:,} parameters{note}")
+        return "\n".join(line.rstrip() for line in lines)
 
-        return describe(self, self.image_shape)
+    def __str__(self) -> str:
+        return self.summary(self.image_shape)
+
+
+def _times(shape):
+    return "x".join(str(n) for n in shape)
+
+
+def _both(vertical, horizontal):
+    return vertical if vertical == horizontal else f"{vertical} x {horizontal}"

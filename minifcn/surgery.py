@@ -14,10 +14,10 @@ from math import prod
 
 import numpy as np
 
-from minifcn.geometry import view
+from minifcn.geometry import IMAGE, view
 from minifcn.layers import AvgPool2d, Conv2d, ConvTranspose2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from minifcn.layers.base import Layer, Shape
-from minifcn.network import IMAGE, Network
+from minifcn.network import Network
 
 
 def to_conv(linear: Linear, input_shape: Shape) -> Conv2d:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn import initialize
-from minifcn.geometry import crop_offset, describe, view
+from minifcn.geometry import IMAGE, crop_offset, view
 from minifcn.layers import (
     Add,
     AvgPool2d,
@@ -26,7 +26,7 @@ from minifcn.layers import (
     ReLU,
 )
 from minifcn.models import fcn8s, fcn16s, fcn32s
-from minifcn.network import IMAGE, Network
+from minifcn.network import Network
 
 AXES = (0, 1)
 
@@ -420,7 +420,7 @@ def test_layers_that_mix_all_pixels_see_everything():
         assert (view(net, node).stride, view(net, node).field) == (0, math.inf)
         assert (view(net, node, of="conv").stride, view(net, node, of="conv").field) == (0, math.inf)
     assert view(net, "relu", of="fc").field == 1
-    columns = [re.split(" {2,}", line)[-2:] for line in describe(net, (2, 4, 6, 3)).splitlines()]
+    columns = [re.split(" {2,}", line)[-2:] for line in net.summary((2, 4, 6, 3)).splitlines()]
     assert columns[2:-1] == [
         ["1", "3 x 1"],
         ["2", "4 x 2"],

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minifcn.geometry import IMAGE
 from minifcn.layers import Add, AvgPool2d, Concat, Conv2d, Crop, Dropout, Linear, MaxPool2d, ReLU, Tanh
 from minifcn.layers.base import Layer
-from minifcn.network import IMAGE, Network
+from minifcn.network import Network
 
 STEP = 1e-8  # so small that, in float64, no ReLU or max-pool changes sides between two losses
 

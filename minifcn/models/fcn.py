@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from minifcn import initialize
-from minifcn.geometry import crop_offset
+from minifcn.geometry import IMAGE, crop_offset
 from minifcn.layers import Add, Conv2d, ConvTranspose2d, Crop
 from minifcn.models.backbones import BACKBONES
-from minifcn.network import IMAGE, Network
+from minifcn.network import Network
 
 
 def fcn32s(classes: int, backbone: str = "small", *, rng: Any = None, **options: Any) -> Network:
