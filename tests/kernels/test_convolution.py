@@ -6,7 +6,6 @@ Images and weights of small whole numbers have exact convolutions in float32 too
 from unittest import mock
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,15 +19,6 @@ dtypes = st.sampled_from([np.float32, np.float64])
 bands = st.sampled_from(
     [convolution.BAND, 1, 500]
 )  # of the usual size, of one row of the output, of some rows
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """The layers' tests run on one."""
-    before = jit.get_threads()
-    jit.set_threads(min(2, jit.numba.config.NUMBA_NUM_THREADS))
-    yield
-    jit.set_threads(before)
 
 
 @st.composite

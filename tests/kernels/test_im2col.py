@@ -1,25 +1,14 @@
 """im2col against its formula, and col2im as its exact transpose: whole numbers make every sum exact."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.check.cases import conv2d
-from minifcn.kernels import jit
 from minifcn.kernels.im2col import col2im, im2col, im2col_definition
 
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from([np.float32, np.float64])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """The layers' tests run on one."""
-    before = jit.get_threads()
-    jit.set_threads(min(2, jit.numba.config.NUMBA_NUM_THREADS))
-    yield
-    jit.set_threads(before)
 
 
 @st.composite

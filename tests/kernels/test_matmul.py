@@ -4,7 +4,6 @@ Matrices of small whole numbers have exact products in float32, so most comparis
 """
 
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,15 +17,6 @@ near_blocks = [
 ]
 sizes = st.integers(1, 70) | st.sampled_from(near_blocks) | st.integers(1, 4).map(lambda n: 100 * n)
 depths = sizes | st.sampled_from([DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH, 2 * DEPTH + 3])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """The layers' tests run on one."""
-    before = jit.get_threads()
-    jit.set_threads(min(2, jit.numba.config.NUMBA_NUM_THREADS))
-    yield
-    jit.set_threads(before)
 
 
 def whole(rng, shape, dtype):

@@ -1,12 +1,10 @@
 """The poolings against their definitions, forward and back."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.check.cases import pooling
-from minifcn.kernels import jit
 from minifcn.kernels.pooling import (
     avg_pool,
     avg_pool_backward,
@@ -19,15 +17,6 @@ from minifcn.layers import AvgPool2d, MaxPool2d
 
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from([np.float32, np.float64])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """The layers' tests run on one."""
-    before = jit.get_threads()
-    jit.set_threads(min(2, jit.numba.config.NUMBA_NUM_THREADS))
-    yield
-    jit.set_threads(before)
 
 
 @st.composite

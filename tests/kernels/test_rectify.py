@@ -1,25 +1,14 @@
 """max(x, 0) over flat arrays of any length."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.kernels import jit
 from minifcn.kernels.rectify import rectify, rectify_backward, rectify_definition
 
 lengths = st.integers(1, 40) | st.integers(1000, 1100)
 dtypes = st.sampled_from([np.float32, np.float64])
 seeds = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """The layers' tests run on one."""
-    before = jit.get_threads()
-    jit.set_threads(min(2, jit.numba.config.NUMBA_NUM_THREADS))
-    yield
-    jit.set_threads(before)
 
 
 @given(length=lengths, dtype=dtypes, seed=seeds)

@@ -7,20 +7,10 @@ from hypothesis import strategies as st
 
 from minifcn.check import check_layer
 from minifcn.check.cases import images
-from minifcn.kernels.jit import get_threads, set_threads
 from minifcn.layers import Dropout, ReLU, Sigmoid, Softmax, Tanh
 
 seeds = st.integers(0, 2**32 - 1)
 every = st.sampled_from([ReLU(), Sigmoid(), Softmax(), Tanh()])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
-    threads = get_threads()
-    set_threads(1)
-    yield
-    set_threads(threads)
 
 
 @given(layer=every, x=images(), seed=seeds)

@@ -8,20 +8,10 @@ from hypothesis import strategies as st
 from minifcn import layers
 from minifcn.check import check_layer
 from minifcn.check.cases import conv2d, conv_transpose2d, distinct, images, pooling
-from minifcn.kernels.jit import get_threads, set_threads
 from minifcn.layers import AvgPool2d, Concat, Crop, Layer, Linear, MaxPool2d
 from minifcn.layers.base import pair, positive, short
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
-    threads = get_threads()
-    set_threads(1)
-    yield
-    set_threads(threads)
 
 
 def one_input(layer):

@@ -7,21 +7,11 @@ from hypothesis import strategies as st
 
 from minifcn.check import check_layer
 from minifcn.check.cases import conv2d, conv_transpose2d, distinct
-from minifcn.kernels.jit import get_threads, set_threads
 from minifcn.layers import Conv2d, ConvTranspose2d, Linear
 
 seeds = st.integers(0, 2**32 - 1)
 small = st.one_of(conv2d(), conv_transpose2d())
 large = st.one_of(conv2d(more=12, channels=12), conv_transpose2d(more=8, channels=12))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
-    threads = get_threads()
-    set_threads(1)
-    yield
-    set_threads(threads)
 
 
 def close(found, expected, tolerance=1e-12):

@@ -7,19 +7,9 @@ from hypothesis import strategies as st
 
 from minifcn.check import check_layer
 from minifcn.check.cases import distinct, images
-from minifcn.kernels.jit import get_threads, set_threads
 from minifcn.layers import Conv2d, Flatten, Linear
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
-    threads = get_threads()
-    set_threads(1)
-    yield
-    set_threads(threads)
 
 
 @st.composite

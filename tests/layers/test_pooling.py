@@ -7,21 +7,11 @@ from hypothesis import strategies as st
 
 from minifcn.check import check_layer
 from minifcn.check.cases import distinct, images, pooling
-from minifcn.kernels.jit import get_threads, set_threads
 from minifcn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d
 
 seeds = st.integers(0, 2**32 - 1)
 small = st.one_of(pooling(MaxPool2d), pooling(AvgPool2d))
 large = st.one_of(pooling(MaxPool2d, more=12, channels=12), pooling(AvgPool2d, more=12, channels=12))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The arrays are tiny: on a busy machine the threads would only wait for each other."""
-    threads = get_threads()
-    set_threads(1)
-    yield
-    set_threads(threads)
 
 
 @given(case=small, data=st.data(), seed=seeds)
