@@ -153,7 +153,7 @@ def tiles() -> Row:
     for name, array in net.params.items():
         if name.startswith("score"):
             array[...] = np.random.default_rng(1).standard_normal(array.shape)
-    cut = [inference.tiles(net, 1024, 576, axis) for axis in (0, 1)]
+    cut = [inference.tiles(net, image.shape, 576, axis) for axis in (0, 1)]
     pixels = sum((r.read.stop - r.read.start) * (c.read.stop - c.read.start) for r in cut[0] for c in cut[1])
     return compare(
         "small FCN-8s over 1024x1024",

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn.geometry import IMAGE, view
+from minifcn.layers.base import Shape, pair
 from minifcn.network import Network
 from minifcn.progress import progress
 
@@ -40,12 +41,10 @@ def sliding_window(
     `classifier` takes (N, window, window, C) and gives (N, K). Raises ValueError if the window is larger than
     the image or the stride is less than 1.
     """
-    (h, w), (down, right) = _pair(window), _pair(stride)
+    (h, w), (down, right) = pair(window, "window", 1), pair(stride, "stride", 1)
     H, W, _ = image.shape
     if h > H or w > W:
         raise ValueError(f"a window of {h}x{w} does not fit into an image of {H}x{W}")
-    if min(h, w, down, right) < 1:
-        raise ValueError(f"window is {window} and stride is {stride}; expected at least 1")
     windows = np.lib.stride_tricks.sliding_window_view(image, (h, w), axis=(0, 1))[::down, ::right]
     rows, columns = windows.shape[:2]
     scores = []
@@ -62,18 +61,39 @@ def shift_and_stitch(net: Network, image: np.ndarray, stride: int) -> np.ndarray
     brings it to the places between; (f / stride)² passes fill the map. Each pass costs as much as the first.
     Raises ValueError unless `stride` divides the network's stride.
     """
-    total = view(net, net.output).stride
-    if total.denominator != 1 or total == 0 or stride < 1 or total % stride:
-        raise ValueError(f"stride is {stride}; expected a divisor of the network's stride, {total}")
-    shifts = range(int(total) // stride)
-    passes = [[net(image[None, a * stride :, b * stride :])[0] for b in shifts] for a in shifts]
-    rows = sum(passed[0].shape[0] for passed in passes)
-    columns = sum(passed.shape[1] for passed in passes[0])
-    maps = np.empty((rows, columns, passes[0][0].shape[-1]), passes[0][0].dtype)
-    for a in shifts:
-        for b in shifts:
-            maps[a :: len(shifts), b :: len(shifts)] = passes[a][b]
+    down, right = (_shifts(net, stride, axis) for axis in (0, 1))
+    H, W, C = image.shape
+    shape = net.shapes((1, H, W, C))[net.output]
+    columns = [_length(net, (H, W - b * stride, C), 1) for b in right]
+    rows = [_length(net, (H - a * stride, W, C), 0) for a in down]
+    maps = None
+    for a in down:
+        for b in right:
+            if rows[a] and columns[b]:  # otherwise no window fits into what is left of the image
+                passed = net(np.ascontiguousarray(image[None, a * stride :, b * stride :]))[0]
+                if maps is None:
+                    maps = np.empty((sum(rows), sum(columns), shape[3]), passed.dtype)
+                maps[a :: len(down), b :: len(right)] = passed
+    assert maps is not None
     return maps
+
+
+def _shifts(net, stride, axis):
+    """How often the image is moved along an axis to come from the network's stride to `stride`."""
+    total = view(net, net.output, axis=axis).stride
+    if total == 0:
+        raise ValueError("the network gives one output for the whole image: surgery.convolutionize it first")
+    if total.denominator != 1 or stride < 1 or total % stride:
+        raise ValueError(f"stride is {stride}; expected a divisor of the network's stride, {total}")
+    return range(int(total) // stride)
+
+
+def _length(net, image_shape, axis):
+    """How long the map of an image of this shape is along `axis`; 0 if the image is too small."""
+    try:
+        return net.shapes((1, *image_shape))[net.output][1 + axis]
+    except ValueError:
+        return 0
 
 
 class Tile(NamedTuple):
@@ -84,8 +104,8 @@ class Tile(NamedTuple):
     place: slice
 
 
-def tiles(net: Network, size: int, tile: int, axis: int = 0) -> list[Tile]:
-    """How to cut one axis of an image of `size` pixels into tiles of at most `tile`, without a trace in the map.
+def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0) -> list[Tile]:
+    """How to cut one axis of an image (H, W, C) into tiles of at most `tile` pixels, without a trace in the map.
 
     An output pixel is right if all it sees lies in its tile, or beyond the image, where one pass sees the
     same padding. And the tile has to start where the strided layers of one pass would also have stopped: at a
@@ -96,10 +116,10 @@ def tiles(net: Network, size: int, tile: int, axis: int = 0) -> list[Tile]:
         raise ValueError(f"the network has a stride of {seen.stride}; tiles need a whole one, at least 1")
     stride = int(seen.stride)
     alignment = lcm(*(view(net, name, axis=axis).stride.numerator for name in _visible(net)))
-    total = _output_size(net, size, axis)
+    size, total = image_shape[axis], net.shapes((1, *image_shape))[net.output][1 + axis]
     found, done = [], 0
     while done < total:
-        start = max(0, ceil(stride * done + seen.first)) // alignment * alignment
+        start = min(max(0, ceil(stride * done + seen.first)), size - 1) // alignment * alignment
         stop = min(size, start + tile)
         last = total if stop == size else min(total, floor(Fraction(stop - 1 - seen.last) / stride) + 1)
         if last <= done:
@@ -131,8 +151,7 @@ def tiled(
     Raises ValueError, with the number that would do, if `tile` is smaller than what one output pixel sees.
     """
     function = net if function is None else function
-    H, W, _ = image.shape
-    rows, columns = tiles(net, H, tile, 0), tiles(net, W, tile, 1)
+    rows, columns = (tiles(net, image.shape, tile, axis) for axis in (0, 1))
     finished = _read_journal(journal, image.shape, tile)
     pairs = [(r, c) for r in range(len(rows)) for c in range(len(columns))]
     for r, c in progress(pairs, "tiles"):
@@ -159,15 +178,14 @@ def _read_journal(journal, shape, tile) -> set[tuple[int, int]]:
     if journal is None:
         return set()
     heading = f"tiles of {tile} in {shape}"
-    path = Path(journal)
-    if not path.exists():
-        path.write_text(heading + "\n", encoding="ascii")
-        return set()
-    first, *lines = path.read_text(encoding="ascii").split("\n")
-    if first != heading:
-        raise ValueError(f"{journal} is of another job: it says {first!r}, expected {heading!r}")
-    # The last piece has no newline behind it: empty, or a line that was cut off.
-    return {(int(r), int(c)) for r, c in (line.split() for line in lines[:-1])}
+    path, lines = Path(journal), []
+    if path.exists():
+        # What stands behind the last newline was cut off.
+        lines = path.read_text(encoding="ascii").split("\n")[:-1]
+        if lines and lines[0] != heading:
+            raise ValueError(f"{journal} is of another job: it says {lines[0]!r}, expected {heading!r}")
+    path.write_text("\n".join(lines or [heading]) + "\n", encoding="ascii")
+    return {(int(r), int(c)) for r, c in (line.split() for line in lines[1:])}
 
 
 def _visible(net: Network) -> Iterator[str]:
@@ -178,18 +196,6 @@ def _visible(net: Network) -> Iterator[str]:
             yield name
 
 
-def _output_size(net, size, axis):
-    """How long the output is for an image of `size` along `axis`; the other axis is as long as need be."""
-    shape = list(net.image_shape)
-    shape[2 - axis] = max(shape[2 - axis], size)
-    shape[1 + axis] = size
-    return net.shapes(tuple(shape))[net.output][1 + axis]
-
-
 def _least(seen, stride, alignment):
     """The smallest tile that always yields an output pixel: what one sees, and up to an alignment before it."""
     return ceil(seen.last - seen.first) + alignment
-
-
-def _pair(value):
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -41,7 +41,7 @@ class Network:
 
     def __init__(self, image_shape: Shape = (1, 64, 64, 3)):
         self.nodes: dict[str, Node] = {}
-        self.image_shape = image_shape  # for printing; images of other sizes are as welcome
+        self.image_shape = image_shape  # an example, for printing; other sizes are as welcome
         self.recipe: dict[str, Any] | None = None  # how models.build makes this network again
 
     def add(self, name: str, layer: Layer, *reads: str) -> None:
@@ -95,6 +95,8 @@ class Network:
         for name, array in arrays.items():
             if name in own and own[name].shape != array.shape:
                 problems.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
+            if not np.issubdtype(array.dtype, np.floating):
+                problems.append(f"{name} is of {array.dtype}, expected floating-point numbers")
         if problems:
             raise ValueError("these parameters do not fit the network:\n  " + "\n  ".join(problems))
         for name, array in arrays.items():

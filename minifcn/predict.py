@@ -49,7 +49,7 @@ def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) 
     """
     try:
         for axis in (0, 1):
-            tiles(segmenter.net, image.shape[axis], tile, axis)
+            tiles(segmenter.net, image.shape, tile, axis)
     except ValueError as error:
         raise InputError(f"--tile: {error}") from None
     job = crc32(np.ascontiguousarray(image).data)

@@ -15,7 +15,16 @@ from math import prod
 import numpy as np
 
 from minifcn.geometry import IMAGE, view
-from minifcn.layers import AvgPool2d, Conv2d, ConvTranspose2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
+from minifcn.layers import (
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    Crop,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+)
 from minifcn.layers.base import Layer, Shape
 from minifcn.network import Network
 
@@ -71,18 +80,20 @@ def convolutionize(classifier: Network, input_shape: tuple[int, int, int]) -> Ne
     """
     shapes = classifier.shapes((1, *input_shape))
     net = Network(classifier.image_shape)
-    source_of: dict[str, str] = {}  # layers that are gone, and what their readers read now
+    source_of: dict[str, str] = {}  # Flatten layers, which go, and what their readers read now
+    flat: dict[str, Shape] = {}  # nodes that were flat, and the (H, W, C) that they keep now
     for name, (layer, reads) in classifier.nodes.items():
         seen = shapes[reads[0]]
         new: Layer = layer
         if isinstance(layer, Flatten):
-            source_of[name] = source_of.get(reads[0], reads[0])
+            source_of[name], flat[name] = source_of.get(reads[0], reads[0]), seen[1:]
             continue
         if isinstance(layer, Linear):
-            flattened = reads[0] in source_of
-            new = to_conv(layer, shapes[source_of[reads[0]]][1:] if flattened else (1, 1, seen[-1]))
+            new = to_conv(layer, flat.get(reads[0], (1, 1, seen[-1])))
         elif isinstance(layer, GlobalAvgPool2d):
             new = AvgPool2d((seen[1], seen[2]), stride=1)
+        elif reads[0] in flat:
+            flat[name] = flat[reads[0]]  # a rectifier or dropout between Flatten and Linear
         net.add(name, new, *(source_of.get(read, read) for read in reads))
     return net
 
@@ -96,11 +107,11 @@ def class_activation_maps(classifier: Network) -> Network:
 
     Raises ValueError if the classifier does not end like this.
     """
+    last = [node.layer for node in classifier.nodes.values()][-2:]
+    if [type(layer) for layer in last] != [GlobalAvgPool2d, Linear]:
+        raise ValueError(f"expected a network that ends in GlobalAvgPool2d and Linear, got {last}")
     *trunk, (_, pool), (name, (linear, _)) = classifier.nodes.items()
-    if not isinstance(linear, Linear) or not isinstance(pool.layer, GlobalAvgPool2d):
-        raise ValueError(
-            f"expected a network that ends in GlobalAvgPool2d and Linear, got {pool.layer}, {linear}"
-        )
+    assert isinstance(linear, Linear)
     net = Network(classifier.image_shape)
     for trunk_name, (layer, reads) in trunk:
         net.add(trunk_name, layer, *reads)
@@ -150,15 +161,18 @@ def densify(net: Network, stride: int) -> Network:
 
     Where a layer moved on by s pixels it now moves by less, and all later kernels and pooling windows reach
     that much further between their taps. The map is the one that shifted passes give when they are interlaced
-    (inference.shift_and_stitch), for networks without padding. Parameters are shared with `net`.
+    (inference.shift_and_stitch), for networks without padding whose pooling rounds down. Parameters are shared
+    with `net`.
 
-    Raises ValueError if `stride` does not divide the network's stride, or if a layer cannot be dilated (fully
-    connected ones: `convolutionize` first).
+    Raises ValueError if `stride` does not divide the network's stride, if the layers' strides cannot be lowered to
+    it, or if a layer cannot be dilated (fully connected ones: `convolutionize` first).
 
     Source: Long et al. (2015), section 3.2, "filter rarefaction"; the algorithme à trous.
     """
     total = view(net, net.output).stride
-    if total.denominator != 1 or total == 0 or stride < 1 or total % stride:
+    if total == 0:
+        raise ValueError("the network gives one output for the whole image: convolutionize it first")
+    if total.denominator != 1 or stride < 1 or total % stride:
         raise ValueError(f"stride is {stride}; expected a divisor of the network's stride, {total}")
     dense = Network(net.image_shape)
     reached = {IMAGE: 1}  # the stride of each node in the new network …
@@ -172,13 +186,19 @@ def densify(net: Network, stride: int) -> Network:
         reached[name] = reached[reads[0]] * moved
         rate[name] = dilation * before // moved
         dense.add(name, new, *reads)
+    if reached[net.output] != stride:
+        raise ValueError(
+            f"stride is {stride}; the layers' strides can only be lowered to {reached[net.output]}"
+        )
     return dense
 
 
 def _dilated(layer, name, dilation, most, reached):
     """The layer on an input `dilation` times as dense, and the stride it keeps: at most `most` in all."""
+    if isinstance(layer, Crop):
+        return Crop((layer.offset[0] * dilation, layer.offset[1] * dilation)), 1
     if not isinstance(layer, (Conv2d, MaxPool2d, AvgPool2d)):
-        if layer.footprint() is None or layer.footprint()[0][1:] != (0, 0):
+        if any(footprint != (1, 0, 0) for footprint in layer.footprint()):
             raise ValueError(f"{name}: {layer!r} cannot be dilated")
         return layer, 1
     old = layer.window

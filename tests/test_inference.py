@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minifcn import inference, models, surgery
 from minifcn.geometry import view
-from minifcn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from minifcn.layers import AvgPool2d, Conv2d, Crop, Flatten, Linear, MaxPool2d, ReLU
 from minifcn.network import Network
 
 seeds = st.integers(0, 2**32 - 1)
@@ -181,8 +181,8 @@ def test_the_gradients_of_all_patches_sum_to_that_of_the_image(drawn, extra, see
     [
         (33, 1, r"a window of 33x33 does not fit into an image of 32x40"),
         ((8, 41), 1, "8x41 does not fit"),
-        (8, 0, "expected at least 1"),
-        (0, 1, "expected at least 1"),
+        (8, 0, "stride is 0; expected at least 1"),
+        (0, 1, "window is 0; expected at least 1"),
     ],
 )
 def test_windows_that_make_no_sense(window, stride, message):
@@ -215,6 +215,53 @@ def test_shifted_passes_equal_windows_and_the_dense_network(drawn, extra, seed, 
     assert all(np.shares_memory(array, fcn.params[name]) for name, array in dense.params.items())
 
 
+def test_different_strides_along_the_axes():
+    net = Network((1, 20, 21, 1))
+    net.add("conv", Conv2d(1, 1, (2, 3), stride=(2, 4), rng=0))
+    net.astype(np.float64)
+    image = np.random.default_rng(0).standard_normal((20, 21, 1))
+    close(
+        inference.shift_and_stitch(net, image, 1),
+        inference.sliding_window(lambda x: net(x)[:, 0, 0], image, (2, 3), 1),
+    )
+    with pytest.raises(ValueError, match="two strides"):
+        surgery.densify(net, 1)
+
+
+def test_images_that_just_hold_a_window():
+    """Moved by two pixels, an image of 33 has no room for a window of 32: that pass has nothing to add."""
+    net = models.window_net(3, width=2, rng=0).astype(np.float64)
+    fcn = surgery.convolutionize(net, (32, 32, 3))
+    for size in ((32, 32), (33, 35), (36, 32)):
+        image = np.random.default_rng(0).standard_normal((*size, 3))
+        for stride in (1, 2):
+            close(
+                inference.shift_and_stitch(fcn, image, stride),
+                inference.sliding_window(net, image, 32, stride),
+            )
+    with pytest.raises(ValueError, match="does not fit"):
+        inference.shift_and_stitch(fcn, np.zeros((31, 40, 3)), 2)
+
+
+def test_crops_are_dilated_too():
+    net = Network((1, 20, 20, 1))
+    net.add("pool", MaxPool2d(2))
+    net.add("conv", Conv2d(1, 1, 3, rng=0))
+    net.add("crop", Crop((0, 1)), "pool", "conv")
+    net.astype(np.float64)
+    image = np.random.default_rng(0).standard_normal((1, 20, 20, 1))
+    dense = surgery.densify(net, 1)(image)
+    close(dense[:, ::2, ::2][:, :8, :8], net(image)[:, :8, :8])
+
+
+def test_strides_that_cannot_be_lowered_so():
+    net = Network((1, 40, 40, 1))
+    net.add("conv1", Conv2d(1, 1, 3, stride=2, rng=0))
+    net.add("conv2", Conv2d(1, 1, 3, stride=3, rng=0))
+    with pytest.raises(ValueError, match="stride is 3; the layers' strides can only be lowered to 2"):
+        surgery.densify(net, 3)
+
+
 def test_strides_that_do_not_divide():
     fcn = surgery.convolutionize(models.window_net(3, width=2, rng=0), (32, 32, 3))
     for call in (surgery.densify, lambda net, s: inference.shift_and_stitch(net, np.zeros((64, 64, 3)), s)):
@@ -224,8 +271,9 @@ def test_strides_that_do_not_divide():
 
 
 def test_fully_connected_layers_cannot_be_dilated():
-    with pytest.raises(ValueError, match="stride"):
-        surgery.densify(models.window_net(3, width=2, rng=0), 1)
+    for call in (surgery.densify, lambda net, s: inference.shift_and_stitch(net, np.zeros((64, 64, 3)), s)):
+        with pytest.raises(ValueError, match="convolutionize"):
+            call(models.window_net(3, width=2, rng=0), 1)
 
 
 # ---------------------------------------------------------------- tiles
@@ -259,7 +307,7 @@ def test_tiles_equal_one_pass_to_the_bit(model, size, spare, seed):
 
 def least_tile(net):
     with pytest.raises(ValueError, match="too small") as caught:
-        inference.tiles(net, 5000, 1)
+        inference.tiles(net, (5000, 64, 3), 1)
     return int(str(caught.value).split("needs ")[1].split()[0])
 
 
@@ -278,7 +326,7 @@ def test_tiles_of_networks_with_a_stride_and_padding(drawn, extra, spare, seed):
 
 def test_tiles_bound_the_memory_and_cover_everything_once():
     net = small_fcn("fcn8s", 0)
-    found = inference.tiles(net, 10_000, 600)
+    found = inference.tiles(net, (10_000, 64, 3), 600)
     assert all(tile.read.stop - tile.read.start <= 600 for tile in found)
     assert all(tile.read.start % 32 == 0 for tile in found)
     assert [tile.place.start for tile in found[1:]] == [tile.place.stop for tile in found[:-1]]
@@ -302,16 +350,29 @@ def test_memmaps_and_going_on_after_a_stop(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         inference.tiled(net, image, tile, out=out, function=labels, journal=tmp_path / "journal")
-    total = len(inference.tiles(net, size[0], tile, 0)) * len(inference.tiles(net, size[1], tile, 1))
+    total = len(inference.tiles(net, image.shape, tile, 0)) * len(inference.tiles(net, image.shape, tile, 1))
     assert total > 4
     with pytest.raises(ValueError, match="is of another job"):
         inference.tiled(net, image, tile + 1, out=out, function=labels, journal=tmp_path / "journal")
-    with (tmp_path / "journal").open("a") as journal:
-        journal.write("1 ")  # a line that was cut off
+    (tmp_path / "journal").write_text((tmp_path / "journal").read_text()[:-2])  # the last line is cut off
+    runs[:] = [None] * 1  # so that the second tile from here on stops again
+    with pytest.raises(KeyboardInterrupt):
+        inference.tiled(net, image, tile, out=out, function=labels, journal=tmp_path / "journal")
+    assert (tmp_path / "journal").read_text().split("\n")[1:] == ["0 0", "0 1", ""]
     inference.tiled(net, image, tile, out=out, function=labels, journal=tmp_path / "journal")
     assert len(runs) == 3 + total - 2, "the two tiles that were done are not done again"
     assert np.array_equal(out, net(image[None])[0].argmax(-1))
     assert not (tmp_path / "journal").exists()
+
+
+def test_images_of_one_channel_and_outputs_that_see_only_padding():
+    net = Network()
+    net.add("conv", Conv2d(1, 2, 3, padding=1, rng=0))
+    image = np.random.default_rng(0).standard_normal((20, 33, 1)).astype(np.float32)
+    assert np.array_equal(inference.tiled(net, image, 10), net(image[None])[0])
+    net = Network()
+    net.add("conv", Conv2d(1, 1, 1, stride=4, padding=4, rng=0))
+    assert np.array_equal(inference.tiled(net, image[:6], 5), net(image[None, :6])[0])
 
 
 def test_a_tile_that_is_too_small_says_what_would_do():

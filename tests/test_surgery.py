@@ -149,6 +149,18 @@ def test_a_convolutionized_classifier_gives_the_same_scores_and_gradients(drawn,
         assert np.shares_memory(array, fcn.params[name]), f"{name} is shared, so training one trains both"
 
 
+def test_dropout_between_flatten_and_linear():
+    """As in PyTorch's AlexNet."""
+    net = Network((1, 8, 8, 3))
+    net.add("conv", Conv2d(3, 4, 3, rng=0))
+    net.add("flatten", Flatten())
+    net.add("drop", Dropout(0.5))
+    net.add("relu", ReLU())
+    net.add("fc", Linear(144, 5, rng=0))
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype(np.float32)
+    close(surgery.convolutionize(net, (8, 8, 3))(x)[:, 0, 0], net(x), 1e-5)
+
+
 def test_a_classifier_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"layer fc6: .* expects an input of shape"):
         surgery.convolutionize(models.window_net(3, rng=0), (40, 40, 3))
@@ -168,6 +180,10 @@ def test_the_mean_of_an_activation_map_is_the_score(size, seed):
 def test_activation_maps_need_global_average_pooling():
     with pytest.raises(ValueError, match="ends in GlobalAvgPool2d and Linear"):
         surgery.class_activation_maps(models.window_net(3, rng=0))
+    single = Network()
+    single.add("conv", Conv2d(3, 3, 1))
+    with pytest.raises(ValueError, match="ends in GlobalAvgPool2d and Linear"):
+        surgery.class_activation_maps(single)
 
 
 # ---------------------------------------------------------------- a convolution is a matrix

@@ -27,13 +27,14 @@ def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out += a @ b for matrices of one float type; `a` may be the transpose of a contiguous matrix.
+    """out += a @ b for matrices of one float type; `a` may be the transpose of a contiguous matrix, out is one.
 
     float32 takes the kernel of this file; float64, which is for checking, takes NumPy's.
     """
     if a.dtype != np.float32:
         out += a @ b
         return
+    assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
     flat_a, row, step = (a.ravel(), a.shape[1], 1) if a.flags.c_contiguous else (a.T.ravel(), 1, a.shape[0])
     panels = np.empty((get_threads(), DEPTH * COLUMNS + ROWS * COLUMNS), np.float32)
     _matmul(flat_a, row, step, np.ascontiguousarray(b).ravel(), out.reshape(-1), *a.shape, b.shape[1], panels)

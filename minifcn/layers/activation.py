@@ -9,7 +9,7 @@ from minifcn.layers.base import Layer
 class ReLU(Layer):
     """y = max(x, 0); dx = dy where y > 0."""
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         y = np.empty_like(x)
         rectify(x.reshape(-1), y.reshape(-1))
@@ -25,7 +25,7 @@ class ReLU(Layer):
 class Sigmoid(Layer):
     """y = 1 / (1 + exp(-x)); dx = dy y (1 - y). Written with exp of negative numbers only: no overflow."""
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         e = np.exp(-np.abs(x))
         y = np.where(x >= 0, 1, e) / (1 + e)
@@ -38,7 +38,7 @@ class Sigmoid(Layer):
 class Tanh(Layer):
     """y = tanh(x); dx = dy (1 - y²)."""
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         y = np.tanh(self._floats(x))
         return y, y
 
@@ -52,7 +52,7 @@ class Softmax(Layer):
     The largest x is subtracted first, which changes nothing but keeps exp from overflowing.
     """
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         y = e / e.sum(axis=-1, keepdims=True)
@@ -76,7 +76,7 @@ class Dropout(Layer):
             raise ValueError(f"p is {p}; expected a probability, 0 <= p < 1")
         self.p = p
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         if not train or self.p == 0:
             return x, None

@@ -30,7 +30,8 @@ class Layer:
     `forward(*inputs)` returns the output and a cache, which is all that `backward` needs: the layer itself
     remembers nothing, so one layer can be used twice. `backward(dy, cache)` returns the gradient of the inputs
     (an array, or a tuple for a layer of several inputs; None where only the size of an input matters) and a
-    dictionary with the gradient of every parameter.
+    dictionary with the gradient of every parameter. A layer with parameters takes a third argument, `needs`: which
+    of ("input", "parameters") are wanted, both by default.
 
     `params` are the arrays that are learned, by name. A `frozen` layer keeps its parameters as they are: a
     network does not ask for their gradients.

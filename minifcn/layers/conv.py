@@ -42,7 +42,7 @@ class _Convolution(Layer):
         return y
 
     def _parameter_gradients(self, x, dy, upstream):
-        grads = {"weight": np.zeros_like(self.params["weight"])}
+        grads = {"weight": np.zeros(self.params["weight"].shape, x.dtype)}
         weight_gradient(x, dy, self.window, grads["weight"])
         if "bias" in self.params:
             # Row by row: a float32 sum of few numbers at a time loses little.
@@ -108,7 +108,7 @@ class Conv2d(_Convolution):
         shape = (kh, kw, in_channels // groups, out_channels)
         self._initialize(shape, kh * kw * in_channels // groups, bias, rng, dtype)
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
         y = self._start(self.output_shape(x.shape), x)
         convolve(x, self.params["weight"], self.window, y)
@@ -191,7 +191,7 @@ class ConvTranspose2d(_Convolution):
         fan_in = max(1, kh * kw * in_channels // (groups * sh * sw))  # kernels that meet at an output pixel
         self._initialize(shape, fan_in, bias, rng, dtype)
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
         y = self._start(self.output_shape(x.shape), x)
         input_gradient(x, self.params["weight"], self.window, y)

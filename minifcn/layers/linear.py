@@ -34,7 +34,7 @@ class Linear(Layer):
         if bias:
             self.params["bias"] = np.zeros(out_features, dtype)
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
         y = np.zeros(self.output_shape(x.shape), x.dtype)
         if "bias" in self.params:
@@ -49,7 +49,7 @@ class Linear(Layer):
             dx = np.zeros_like(x)
             matmul(dy, self.params["weight"].T, dx.reshape(-1, self.in_features))
         if "parameters" in needs:
-            grads["weight"] = np.zeros_like(self.params["weight"])
+            grads["weight"] = np.zeros(self.params["weight"].shape, x.dtype)
             matmul(x.reshape(-1, self.in_features).T, dy, grads["weight"])
             if "bias" in self.params:
                 grads["bias"] = dy.sum(axis=0)
@@ -77,7 +77,7 @@ class Flatten(Layer):
     The order decides what a Linear layer behind it means: PyTorch and Caffe flatten C, H, W.
     """
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         return x.reshape(self.output_shape(x.shape)), x.shape
 

@@ -60,7 +60,7 @@ class Crop(Layer):
         super().__init__()
         self.offset = pair(offset, "offset", 0)
 
-    def forward(self, x, like, train=False, rng=None):
+    def forward(self, x, like, *, train=False, rng=None):
         x = self._floats(x)
         shape = self.output_shape(x.shape, like.shape)
         return np.ascontiguousarray(x[self._inside(shape)]), (x.shape, shape)

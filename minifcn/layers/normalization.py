@@ -22,7 +22,7 @@ class LocalResponseNorm(Layer):
             raise ValueError(f"size is {size}; expected an odd number, with as many channels on either side")
         self.alpha, self.beta, self.k = alpha, beta, k
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         s = self._window_sum(x * x)
         s *= self.alpha / self.size

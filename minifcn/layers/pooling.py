@@ -27,7 +27,9 @@ class _Pool2d(Layer):
         )
         self.ceil_mode = bool(ceil_mode)
         if any(2 * p > d * k for k, _, p, d in self._axes):
-            raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
+            raise ValueError(
+                f"padding (={padding}) must be at most half of kernel_size (={kernel_size}) times dilation"
+            )
 
     @property
     def _axes(self):
@@ -88,7 +90,7 @@ class MaxPool2d(_Pool2d):
     (1, 3, 3, 8)
     """
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         y = np.empty(self.output_shape(x.shape), x.dtype)
         argmax = np.empty(y.shape, np.int32)
@@ -112,7 +114,7 @@ class AvgPool2d(_Pool2d):
     Raises ValueError for a padding of more than half the kernel, or an image that no window fits.
     """
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         y = np.empty(self.output_shape(x.shape), x.dtype)
         pooling.avg_pool(x, y, *self._options)
@@ -131,7 +133,7 @@ class GlobalAvgPool2d(Layer):
     dx = dy / (H W) at every pixel. Source: Lin, Chen & Yan, Network in network (2014), section 3.2.
     """
 
-    def forward(self, x, train=False, rng=None):
+    def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         _, H, W, _ = self._images(x.shape)
         return x.sum(axis=1).sum(axis=1) / x.dtype.type(H * W), x.shape
