@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn import inference, models, surgery
+from minifcn.kernels.jit import get_threads
 from minifcn.layers import Conv2d, Flatten, Linear, ReLU
 from minifcn.network import Network
 from minifcn.progress import StatusLine
@@ -208,7 +209,7 @@ def padding_reach(fcn: Network, image: np.ndarray) -> str:
 
 def table(rows: list[Row]) -> str:
     lines = [
-        "| case | ways | largest difference | time ratio | multiply-adds ratio | memory ratio |",
+        "| case | first way / second way | largest difference | time | multiply-adds | memory |",
         "|---|---|---|---|---|---|",
     ]
     for r in rows:
@@ -229,18 +230,21 @@ def main() -> None:
     line.close()
     text = table([*rows, row]) + "\n\n" + reach
     Path("docs").mkdir(exist_ok=True)
-    Path("docs/equivalences.md").write_text(INTRODUCTION + text + "\n", encoding="utf-8")
+    Path("docs/equivalences.md").write_text(
+        INTRODUCTION.format(threads=get_threads()) + text + "\n", encoding="utf-8"
+    )
     print(text)
 
 
 INTRODUCTION = """# The equalities, measured
 
-Written by `python -m benchmarks.equivalences`: two ways to the same maps. A ratio is the first way over the second:
-3.0 means that it takes three times as long, as many multiply-adds, or as much memory. All in float32, where equal
-means a difference of about 1e-6 of the largest score.
+Written by `python -m benchmarks.equivalences`, in float32 on {threads} threads: two ways to the same maps. A ratio is
+the first way over the second: 3.0 means that it takes three times as long, as many multiply-adds, or as much
+memory. The difference is relative to the largest score.
 
-VGG16 is the exception. Its convolutions are padded, so a window sees zeros at its border where the large image has
-pixels, and the famous "identical to 36 crops" is not true for it. For networks without padding it is exact.
+In all rows but the last the two ways agree. VGG16, in the last row, pads its convolutions: a window sees zeros at
+its border where the large image has pixels, so the famous "identical to 36 crops" is not true for it. `window_net`
+is a small classifier of 32x32 windows without padding (`minifcn/models/classifiers.py`).
 
 """
 

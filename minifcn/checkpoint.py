@@ -57,6 +57,8 @@ class Checkpoint:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Checkpoint":
         """Read the file. InputError, with the reason, if it is missing, cut off, or not a checkpoint."""
+        if os.path.isfile(path) and not zipfile.is_zipfile(path):
+            raise InputError(f"{path} is not a whole .npz file")
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
@@ -67,7 +69,7 @@ class Checkpoint:
             for name, array in arrays.items():
                 group, _, name = name.partition("/")
                 groups[group][name] = array
-            return cls(
+            saved = cls(
                 recipe=meta["recipe"],
                 class_names=tuple(meta["class_names"]),
                 mean=tuple(meta["mean"]),
@@ -76,14 +78,30 @@ class Checkpoint:
                 progress=meta["progress"],
                 **groups,
             )
+            saved._check()
+            return saved
         except FileNotFoundError:
             raise InputError(f"{path}: no such checkpoint") from None
         except InputError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        except KeyError as error:
+            raise InputError(f"{path} has no {error}: it is not a checkpoint of minifcn") from None
+        except (OSError, ValueError, TypeError, AttributeError, EOFError) as error:
             raise InputError(f"{path} is not a whole checkpoint of minifcn: {error}") from None
         except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise InputError(f"{path} is cut off or damaged: {error}") from None
+
+    def _check(self) -> None:
+        """ValueError unless the numbers and names can be what they are meant to be."""
+        scale = self.std if isinstance(self.std, tuple) else (self.std,)
+        if len(self.mean) != 3 or not all(np.isfinite(self.mean)):
+            raise ValueError(f"mean is {self.mean}; expected three numbers")
+        if len(scale) not in (1, 3) or not all(0 < s < np.inf for s in scale):
+            raise ValueError(f"std is {self.std}; expected one or three positive numbers")
+        if self.channels not in ("RGB", "BGR"):
+            raise ValueError(f"channels is {self.channels!r}; expected RGB or BGR")
+        if self.recipe.get("classes", len(self.class_names)) != len(self.class_names):
+            raise ValueError(f"{self.recipe['classes']} classes have the names {', '.join(self.class_names)}")
 
     def restore(self, net: Network, path: str | os.PathLike) -> None:
         """Put the parameters into `net`. InputError with the names and shapes that differ; `path` is for it."""

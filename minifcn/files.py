@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place first, then moved in."""
+"""Files that are whole or not there: written beside their place first, then moved in. And folders."""
 
 import contextlib
 import os
@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from minifcn.errors import InputError
 
 
 @contextlib.contextmanager
@@ -33,6 +35,18 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
         raise
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """The folder, made if need be. Raises InputError if that cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{path} is a file, expected a folder") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot make this folder: {error.strerror}") from None
+    return path
 
 
 def _umask() -> int:

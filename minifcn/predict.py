@@ -6,12 +6,11 @@
 
 For every image it writes NAME.png, the label map as a palette PNG, and NAME-overlay.png; with --heatmaps also
 NAME-heatmaps.png, the score map of every class and the strongest channels inside the network. With --tile the
-network sees one tile after the other: bounded memory, the same labels, and a run that was stopped goes on where
-it was.
+network sees one tile after the other: its memory does not grow with the image, the labels are the same, and a run
+that was stopped goes on where it was.
 """
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from zlib import crc32
 
@@ -20,8 +19,10 @@ import numpy as np
 from minifcn import plots
 from minifcn.data import read_image, write_label_png
 from minifcn.errors import InputError, says_errors
+from minifcn.files import make_folder
 from minifcn.inference import tiled, tiles
 from minifcn.kernels.jit import announce_compilation
+from minifcn.models import BACKBONES, MODELS
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
 
@@ -39,6 +40,17 @@ def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool, tile: i
         maps = segmenter.activations(image, [segmenter.net.output, *inside])
         scores = maps.pop(segmenter.net.output)
         plots.heatmaps(image, scores, maps, segmenter.class_names, out / f"{path.stem}-heatmaps.png")
+
+
+def check_outputs(images: list[Path], out: Path) -> None:
+    """InputError if a result would overwrite an image or another result."""
+    taken = {path.resolve(): "an image" for path in images}
+    for path in images:
+        for kind in ("", "-overlay", "-heatmaps"):
+            result = (out / f"{path.stem}{kind}.png").resolve()
+            if result in taken:
+                raise InputError(f"{path}: its result {result.name} would overwrite {taken[result]} in {out}")
+            taken[result] = f"that of {path}"
 
 
 def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) -> np.ndarray:
@@ -76,8 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", metavar="FILE", help="a best.npz or last.npz")
     what.add_argument("--weights", metavar="FILE", help="weights of others: .pth, .safetensors, .caffemodel")
-    for name, kind, default in (("model", str, "fcn8s"), ("backbone", str, "vgg16"), ("classes", int, "21")):
-        parser.add_argument(f"--{name}", type=kind, help=f"what --weights are for; default: {default}")
+    parser.add_argument("--model", choices=MODELS, help="what --weights are for; default: fcn8s")
+    parser.add_argument("--backbone", choices=BACKBONES, help="what --weights are for; default: vgg16")
+    parser.add_argument("--classes", type=int, metavar="K", help="what --weights are for; default: 21")
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("predictions"), help="default: predictions"
     )
@@ -86,29 +99,30 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="N",
         type=int,
         default=0,
-        help="run over tiles of N pixels: bounded memory, same labels",
+        help="run over tiles of N pixels: less memory, same labels",
     )
     parser.add_argument("--heatmaps", action="store_true", help="also draw score maps and activations")
     options = parser.parse_args(arguments)
 
-    for stem, count in Counter(path.stem for path in options.images).items():
-        if count > 1:
-            raise InputError(f"{count} images are named {stem}: their results would overwrite each other")
+    check_outputs(options.images, options.out)
+    if options.tile and options.heatmaps:
+        raise InputError("--heatmaps shows the whole image at once; leave out --tile")
     shape = {name: vars(options)[name] for name in ("model", "backbone", "classes")}
     shape = {name: value for name, value in shape.items() if value is not None}
     if options.checkpoint and shape:
         raise InputError(
-            f"--{', --'.join(shape)} belong to --weights; a checkpoint says which network it holds"
+            f"--{', --'.join(shape)}: only for --weights; a checkpoint says which network it holds"
         )
     announce_compilation()
     if options.checkpoint:
         segmenter = Segmenter.load(options.checkpoint)
     else:
         segmenter = Segmenter.from_weights(options.weights, **shape)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     for path in progress(options.images, "predicting"):
         predict(segmenter, path, options.out, options.heatmaps, options.tile)
-    print(f"label maps and overlays of {len(options.images)} images are in {options.out}")
+    count = len(options.images)
+    print(f"label maps and overlays of {count} image{'s' * (count != 1)} are in {options.out}")
 
 
 if __name__ == "__main__":

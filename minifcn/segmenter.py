@@ -70,6 +70,8 @@ class Segmenter:
         return hist
 
     def _batch(self, image):
+        if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
+            raise ValueError(f"expected images (…, H, W, 3) of uint8, got {image.shape} of {image.dtype}")
         return self.preprocessing(image.reshape(-1, *image.shape[-3:]))
 
 

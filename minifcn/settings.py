@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -31,28 +32,35 @@ class Settings:
     toy: bool = _option(False, "train on toy data: circles, squares and triangles, made on the spot")
     data: str = _option("", "train on your own data: a folder of images/ and masks/, or in PASCAL VOC layout")
     model: str = _option("fcn8s", "the network", tuple(MODELS))
-    backbone: str = _option("small", "its trunk", tuple(BACKBONES))
+    backbone: str = _option("small", "its backbone, the layers before the scores", tuple(BACKBONES))
     weights: str = _option("", "start from the weights in this .pth, .safetensors, .caffemodel or .npz file")
-    loss: str = _option("cross-entropy", "what is made small", LOSSES)
-    optimizer: str = _option("adam", "how the parameters are moved", OPTIMIZERS)
+    loss: str = _option("cross-entropy", "loss function", LOSSES)
+    optimizer: str = _option("adam", "optimiser", OPTIMIZERS)
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
     schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
     steps: int = _option(1500, "how many batches to learn from")
     batch_size: int = _option(0, "images in a batch; 0 means 16 on toy data and 4 on your own")
     crop: int = _option(0, "train on random square pieces of this many pixels; 0 means whole images")
-    augment: tuple[str, ...] = _option((), f"random changes of the images: {', '.join(AUGMENTATIONS)}, none")
-    seed: int = _option(0, "of the initial weights, the order of the images and their random changes")
+    augment: tuple[str, ...] = _option(
+        (),
+        f"random changes of the images: {', '.join(AUGMENTATIONS)}, or none; default: mirror,transpose on toy "
+        "data and mirror,jitter on your own",
+    )
+    seed: int = _option(0, "seed of the initial weights, the order of the images and their random changes")
     threads: int = _option(0, "processors to use; 0 means all")
     out: str = _option("", "folder for the results; by default a new one in runs/")
 
     def __post_init__(self) -> None:
-        self.augment = tuple(self.augment)
+        self.augment = (self.augment,) if isinstance(self.augment, str) else tuple(self.augment)
         for option in fields(self):
             value, choices = getattr(self, option.name), option.metadata["choices"]
             if choices and value not in choices:
                 raise InputError(f"{option.name} is {value!r}; expected one of {', '.join(choices)}")
-        for name in set(self.augment) - {"none", *AUGMENTATIONS}:
-            raise InputError(f"augment is {name!r}; expected some of {', '.join(AUGMENTATIONS)}, or none")
+        for name in self.augment:
+            if name not in AUGMENTATIONS and self.augment != ("none",):
+                raise InputError(
+                    f"augment has {name!r}; expected some of {', '.join(AUGMENTATIONS)}, or none alone"
+                )
         for name, least in (
             ("steps", 1),
             ("batch_size", 0),
@@ -61,7 +69,7 @@ class Settings:
             ("threads", 0),
             ("lr", 0),
         ):
-            if not getattr(self, name) >= least:
+            if not least <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; expected at least {least}")
 
     def resolved(self) -> "Settings":
@@ -69,6 +77,8 @@ class Settings:
         if self.toy == bool(self.data):
             raise InputError("say what to learn from: either --toy or --data FOLDER")
         chosen = asdict(self)
+        # A run can be resumed from another folder than it was started in.
+        chosen["data"] = str(Path(self.data).resolve()) if self.data else ""
         chosen["lr"] = self.lr or {"adam": 4e-3, "sgd": 2e-2}[self.optimizer]
         chosen["batch_size"] = self.batch_size or (16 if self.toy else 4)
         chosen["augment"] = self.augment or (("mirror", "transpose") if self.toy else ("mirror", "jitter"))
@@ -88,6 +98,8 @@ class Settings:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not TOML: {error}") from None
         kinds = {option.name: type(option.default) for option in fields(cls)}
@@ -95,20 +107,30 @@ class Settings:
             if name not in kinds:
                 raise InputError(f"{path}: {name} is not a setting; there are {', '.join(kinds)}")
             kind: Any = {tuple: list, float: (int, float)}.get(kinds[name], kinds[name])
-            if not isinstance(value, kind) or isinstance(value, bool) != (kinds[name] is bool):
-                raise InputError(f"{path}: {name} is {value!r}; expected {kinds[name].__name__}")
-        return cls(**{**values, **overrides})
+            right = isinstance(value, kind) and isinstance(value, bool) == (kinds[name] is bool)
+            if not right or (kind is list and not all(isinstance(item, str) for item in value)):
+                expected = "a list of names" if kind is list else kinds[name].__name__
+                raise InputError(f"{path}: {name} is {value!r}; expected {expected}")
+        try:
+            return cls(**{**values, **overrides})
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """One command-line option a setting. Options that are not given leave no trace in the parsed result."""
     for option in fields(Settings):
         name, kind = "--" + option.name.replace("_", "-"), type(option.default)
-        common = {"default": argparse.SUPPRESS, "help": option.metadata["help"]}
+        shown = f"; default: {option.default}" if option.default else ""
+        common = {"default": argparse.SUPPRESS, "help": option.metadata["help"] + shown}
         if kind is bool:
             parser.add_argument(name, action="store_true", **common)
         elif kind is tuple:
-            parser.add_argument(name, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME", **common)
+            parser.add_argument(name, type=_names, metavar="NAME,NAME", **common)
         else:
             metavar = None if option.metadata["choices"] else {str: "PATH", int: "N", float: "X"}[kind]
             parser.add_argument(

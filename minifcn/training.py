@@ -32,7 +32,7 @@ from minifcn.data import (
     open_folder,
 )
 from minifcn.errors import InputError, NonFiniteError
-from minifcn.files import replacing
+from minifcn.files import make_folder, replacing
 from minifcn.kernels.jit import set_threads
 from minifcn.network import Network, Tape
 from minifcn.segmenter import Segmenter
@@ -67,7 +67,7 @@ class Step:
 class Training:
     """A network on its way: data, loss, optimiser, schedule, the step it is at and what was measured so far.
 
-    With a folder `out` (made if need be) it keeps there config.toml, metrics.csv, last.npz, best.npz (the
+    With a folder `out` it keeps there config.toml, metrics.csv, last.npz, best.npz (the
     weights with the best mean IU so far), curves.png and predictions.png. Without one it writes nothing.
     `settings` are the resolved ones. Iterate to train; see the top of this file.
     """
@@ -102,7 +102,7 @@ class Training:
         settings = settings.resolved()
         out = _new_folder(settings)
         run = cls._build(settings, out)
-        with replacing(_made(out) / "config.toml") as file:
+        with replacing(make_folder(out) / "config.toml") as file:
             file.write(settings.to_toml().encode())
         run.save()
         return run
@@ -112,16 +112,23 @@ class Training:
         """The run in folder `out`, at the step where its last.npz was written."""
         out = Path(out)
         if not (out / "last.npz").is_file():
-            raise InputError(f"{out} holds no run to resume: there is no last.npz in it")
+            raise InputError(f"{out} holds no run to resume: expected a folder with last.npz in it")
         saved = Checkpoint.load(out / "last.npz")
         run = cls._build(Settings.from_toml(out / "config.toml"), out, saved)
         saved.restore(run.net, out / "last.npz")
         try:
             run.optimizer.load_state(saved.optimizer)
-            run.number, run.history = saved.progress["step"], saved.progress["history"]
-            run.losses_since, run.seconds = saved.progress["losses"], saved.progress["seconds"]
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{out / 'last.npz'} cannot be trained on: {error}") from None
+        except ValueError:
+            raise InputError(
+                f"{out / 'last.npz'} does not hold what {run.settings.optimizer} remembers of its steps"
+            ) from None
+        try:
+            run.number, run.history = int(saved.progress["step"]), list(saved.progress["history"])
+            run.losses_since, run.seconds = list(saved.progress["losses"]), float(saved.progress["seconds"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{out / 'last.npz'} does not say how far it is: {error}") from None
+        if run.history and not (out / "best.npz").is_file():
+            raise InputError(f"{out} has no best.npz, the best weights so far")
         return run
 
     @classmethod
@@ -137,9 +144,8 @@ class Training:
         else:
             recipe = saved.recipe
             if saved.class_names != training.class_names:
-                raise InputError(
-                    f"{out} was trained on {saved.class_names}; the data has {training.class_names}"
-                )
+                before, now = ", ".join(saved.class_names), ", ".join(training.class_names)
+                raise InputError(f"{out} was trained on the classes {before}; the data has {now}")
         try:
             net = models.build(**recipe, rng=settings.seed)
         except (TypeError, ValueError) as error:
@@ -151,6 +157,10 @@ class Training:
             preprocessing = Preprocessing(**source.preprocessing)
         else:
             preprocessing = Preprocessing(*_as_numbers(channel_statistics(training)))
+        if settings.batch_size > len(training):
+            raise InputError(
+                f"batch_size is {settings.batch_size}; expected at most {len(training)}, the images to learn from"
+            )
         run = cls(net, training, validation, preprocessing, settings, out)
         run.source = source
         return run
@@ -258,7 +268,8 @@ class Training:
 
     def finish(self) -> np.ndarray:
         """Put the best weights back, draw curves.png and predictions.png, return the best confusion matrix."""
-        assert self.out is not None
+        if self.out is None:
+            raise ValueError("this run has no folder to finish in")
         best = self.out / "best.npz"
         Checkpoint.load(best).restore(self.net, best)
         plots.curves(self.history, self.out / "curves.png")
@@ -321,11 +332,3 @@ def _new_folder(settings: Settings) -> Path:
     while (out := Path("runs") / (name if k == 1 else f"{name}-{k}")).exists():
         k += 1
     return out
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot make this folder: {error.strerror}") from None
-    return folder

@@ -112,11 +112,30 @@ def test_an_unknown_network_is_refused(tmp_path, net, recipe):
         Segmenter.load(tmp_path / "c.npz")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mean": (1.0, float("nan"), 2.0)}, "mean is"),
+        ({"mean": (1.0,)}, "expected three numbers"),
+        ({"std": 0.0}, r"std is 0\.0; expected one or three positive numbers"),
+        ({"channels": "XYZ"}, "channels is 'XYZ'"),
+        ({"class_names": ("a", "b", "c")}, "2 classes have the names a, b, c"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path, net, wrong, message):
+    saved = checkpoint(net)
+    for name, value in wrong.items():
+        setattr(saved, name, value)
+    saved.save(tmp_path / "c.npz")
+    with pytest.raises(InputError, match=message):
+        Checkpoint.load(tmp_path / "c.npz")
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such checkpoint"):
         Checkpoint.load(tmp_path / "missing.npz")
     with pytest.raises(InputError, match=str(tmp_path)):
         Checkpoint.load(tmp_path)
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
-    with pytest.raises(InputError, match="not a whole checkpoint"):
+    with pytest.raises(InputError, match="no 'meta': it is not a checkpoint"):
         Checkpoint.load(tmp_path / "arrays.npz")

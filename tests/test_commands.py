@@ -92,10 +92,21 @@ def test_predict_refuses(tmp_path, capsys):
     saved = str(checkpoint(tmp_path / "c.npz"))
     (tmp_path / "d").mkdir()
     same = [photo(tmp_path / "a.png"), photo(tmp_path / "d" / "a.jpg")]
-    assert "named a" in fails(capsys, predict.main, *same, "--checkpoint", saved)
+    assert "would overwrite that of" in fails(capsys, predict.main, *same, "--checkpoint", saved)
+    pair = [same[0], photo(tmp_path / "a-overlay.png")]
+    assert "would overwrite that of" in fails(capsys, predict.main, *pair, "--checkpoint", saved)
+    here = fails(capsys, predict.main, same[0], "--checkpoint", saved, "--out", str(tmp_path))
+    assert "would overwrite an image" in here
+    assert "leave out --tile" in fails(
+        capsys, predict.main, same[1], "--checkpoint", saved, "--tile", "999", "--heatmaps"
+    )
+    assert "a.png is a file, expected a folder" in fails(
+        capsys, predict.main, same[1], "--checkpoint", saved, "--out", same[0]
+    )
+    assert "a.png is not a whole .npz file" in fails(capsys, predict.main, same[1], "--checkpoint", same[0])
     (tmp_path / "text.png").write_text("not an image")
     message = fails(
-        capsys, predict.main, str(tmp_path / "text.png"), "--checkpoint", saved, "--out", str(tmp_path)
+        capsys, predict.main, str(tmp_path / "text.png"), "--checkpoint", saved, "--out", str(tmp_path / "d")
     )
     assert message.startswith(f"error: {tmp_path}/text.png")
     assert "Traceback" not in message

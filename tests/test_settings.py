@@ -1,4 +1,5 @@
 import argparse
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ settings = st.builds(
     optimizer=st.sampled_from(OPTIMIZERS),
     lr=st.floats(0, 10),
     steps=st.integers(1, 10**9),
-    augment=st.lists(st.sampled_from(["mirror", "flip", "none"]), max_size=3),
+    augment=st.just(("none",)) | st.lists(st.sampled_from(["mirror", "flip"]), max_size=3),
     seed=st.integers(0, 2**40),
 )
 
@@ -36,7 +37,7 @@ def parse(*arguments):
 def test_the_command_line_has_an_option_for_every_setting():
     assert parse() == {}
     given = parse(
-        "--toy", "--lr", "0.5", "--batch-size", "3", "--augment", "flip,mirror", "--model", "fcn16s"
+        "--toy", "--lr", "0.5", "--batch-size", "3", "--augment", "flip, mirror", "--model", "fcn16s"
     )
     assert given == {
         "toy": True,
@@ -58,6 +59,7 @@ def test_resolved_writes_the_defaults_out():
     toy = Settings(toy=True).resolved()
     assert (toy.lr, toy.batch_size, toy.augment) == (4e-3, 16, ("mirror", "transpose"))
     own = Settings(data="x", optimizer="sgd", augment=("none",)).resolved()
+    assert Path(own.data).is_absolute()
     assert (own.lr, own.batch_size, own.augment) == (2e-2, 4, ("none",))
     assert own.resolved() == own
 
@@ -69,7 +71,9 @@ def test_resolved_writes_the_defaults_out():
         ({"steps": 0}, "steps is 0; expected at least 1"),
         ({"lr": -1.0}, "lr is -1.0"),
         ({"lr": float("nan")}, "lr is nan"),
-        ({"augment": ("blur",)}, "augment is 'blur'"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"augment": ("blur",)}, "augment has 'blur'"),
+        ({"augment": ("none", "mirror")}, "augment has 'none'"),
     ],
 )
 def test_values_out_of_range(values, message):
@@ -91,6 +95,9 @@ def test_exactly_one_source_of_images(values):
         ('steps = "7"', "steps is '7'; expected int"),
         ("steps = true", "steps is True; expected int"),
         ("toy = 1", "toy is 1; expected bool"),
+        ("augment = [[1]]", r"augment is \[\[1\]\]; expected a list of names"),
+        ('augment = "mirror"', "augment is 'mirror'; expected a list of names"),
+        ("model = 'fcn9s'", r"c\.toml: model is 'fcn9s'"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, text, message):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import zipfile
 from typing import Any
 
 import numpy as np
 
 from minifcn.checkpoint import Checkpoint
+from minifcn.errors import InputError
 from minifcn.weights.faults import naming
 
 KIND = ".npz"
@@ -14,6 +16,8 @@ KIND = ".npz"
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays by name: of a checkpoint the parameters, of another file all of them. InputError if damaged."""
+    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is not a whole .npz file")
     with naming(path, KIND):
         with np.load(path, allow_pickle=False) as file:
             if "meta" not in file.files:

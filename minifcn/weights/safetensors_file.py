@@ -58,7 +58,7 @@ def preprocessing(path: str | os.PathLike) -> dict[str, Any] | None:
         if "preprocessing" not in text:
             return None
         stated = json.loads(text["preprocessing"])
-        mean, std, channels = tuple(map(float, stated["mean"])), stated["std"], stated["channels"]
+        mean, std, channels = tuple(map(float, stated["mean"])), stated["std"], stated.get("channels", "RGB")
         std = tuple(map(float, std)) if isinstance(std, list) else float(std)
         if len(mean) != 3 or channels not in ("RGB", "BGR") or np.shape(std) not in ((), (3,)):
             raise ValueError(f"its preprocessing is {stated}")
