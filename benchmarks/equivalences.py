@@ -238,8 +238,8 @@ def main() -> None:
 
 INTRODUCTION = """# The equalities, measured
 
-Written by `python -m benchmarks.equivalences`, in float32 on {threads} threads: two ways to the same maps. A ratio is
-the first way over the second: 3.0 means that it takes three times as long, as many multiply-adds, or as much
+Written by `python -m benchmarks.equivalences`, in float32 on {threads} threads: two ways to the same maps. A ratio
+is the first way over the second: 3.0 means that it takes three times as long, as many multiply-adds, or as much
 memory. The difference is relative to the largest score.
 
 In all rows but the last the two ways agree. VGG16, in the last row, pads its convolutions: a window sees zeros at

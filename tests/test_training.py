@@ -111,12 +111,14 @@ def test_the_best_weights_are_kept_and_put_back(tmp_path, monkeypatch):
 def test_every_network_overfits_one_batch(loss, model):
     shapes = Shapes(4, 32, seed=3)
     net = models.build(model, 4, rng=1, widths=(8, 8, 16, 16, 32), convs=1, fc=32)
-    options = Settings(toy=True, steps=120, batch_size=4, lr=1e-2, loss=loss, augment=("none",)).resolved()
+    options = Settings(toy=True, steps=80, batch_size=4, lr=1e-2, loss=loss, augment=("none",)).resolved()
     run = Training(net, shapes, shapes, Preprocessing((128, 128, 128), 64), options)
-    losses = [run.step().loss for _ in range(120)]
+    losses = [run.step().loss for _ in range(80)]
     assert losses[-1] < 0.8 * losses[0]
-    if model == "fcn8s":  # a stride of 32 on an image of 32 pixels is one cell: it cannot find objects
-        assert metrics.mean_iou(run.segmenter.evaluate(shapes)) > 0.4, "all four classes are found"
+    # A stride of 32 on an image of 32 pixels is one cell, which cannot find objects. And Dice alone can lose a class
+    # for good: where its probabilities are near 0, so is the gradient.
+    if model == "fcn8s" and loss != "dice":
+        assert metrics.mean_iou(run.segmenter.evaluate(shapes)) > 0.8, "all four classes are found"
 
 
 @pytest.mark.usefixtures("tiny", "folder")

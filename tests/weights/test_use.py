@@ -174,10 +174,10 @@ def test_predict_refuses(thin, tmp_path, capsys):
     assert "invalid choice: 'fcn9s'" in fails(*weights_file, "--model", "fcn9s")
     assert "invalid choice: 'resnet'" in fails(*weights_file, "--backbone", "resnet")
     assert "classes is 0" in fails(*weights_file, "--classes", 0)
-    assert "cannot be built" in fails(*weights_file, "--model", "vgg16")
+    assert "fcn8s needs pool3" in fails(*weights_file, "--backbone", "alexnet")
     assert "not allowed with" in fails(*weights_file, "--checkpoint", "c.npz")
     assert "required" in fails()
-    assert "--model, --classes belong to --weights" in fails(
+    assert "--model, --classes: only for --weights" in fails(
         "--checkpoint", "c.npz", "--model", "fcn8s", "--classes", 3
     )
     assert not (tmp_path / "out").exists()
