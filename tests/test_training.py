@@ -115,8 +115,8 @@ def test_every_network_overfits_one_batch(loss, model):
     run = Training(net, shapes, shapes, Preprocessing((128, 128, 128), 64), options)
     losses = [run.step().loss for _ in range(80)]
     assert losses[-1] < 0.8 * losses[0]
-    # A stride of 32 on an image of 32 pixels is one cell, which cannot find objects. And Dice alone can lose a class
-    # for good: where its probabilities are near 0, so is the gradient.
+    # A stride of 32 on an image of 32 pixels is one cell, which cannot find objects. And Dice alone can lose a
+    # class for good: where its probabilities are near 0, so is the gradient.
     if model == "fcn8s" and loss != "dice":
         assert metrics.mean_iou(run.segmenter.evaluate(shapes)) > 0.8, "all four classes are found"
 
