@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,29 @@ def test_train_evaluate_predict_by_command(tmp_path):
     table, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert table.strip() in out, "the table is the one that training ended with"
+
+
+@pytest.mark.slow
+def test_photographs_in_voc_layout(tmp_path):
+    """Textures on photographs of different sizes, with VOC's ribbons of 255: train, evaluate, predict."""
+    pytest.importorskip("skimage", reason="its bundled photographs are not installed")
+    make = [sys.executable, str(Path(__file__).with_name("voc_tree.py")), str(tmp_path / "voc")]
+    subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+    options = ("--crop", "96", "--steps", "300", "--lr", "0.003", "--out", "run")
+    process = run("minifcn.train", "--data", "voc", *options, cwd=tmp_path)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    process = run("minifcn.evaluate", "--checkpoint", "run/best.npz", "--data", "voc", cwd=tmp_path)
+    table, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert table.strip() in out
+    assert float(table.split("mean IU")[1].split()[0]) > 40, "a guess of background alone is 18"
+    photograph = "voc/JPEGImages/texture_0004.jpg"
+    process = run("minifcn.predict", photograph, "--checkpoint", "run/best.npz", "--heatmaps", cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    labels = Image.open(tmp_path / "predictions" / "texture_0004.png")
+    assert labels.size == Image.open(tmp_path / photograph).size
 
 
 def test_control_c_saves_and_resume_goes_on(tmp_path):
