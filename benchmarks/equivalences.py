@@ -166,6 +166,23 @@ def tiles() -> Row:
     )
 
 
+def skip_upgrade() -> Row:
+    """FCN-16s as it starts from FCN-32s. Its skip adds zero; but 2 times and then 16 times is not 32 times."""
+    coarse, rng = models.fcn32s(4, rng=0), np.random.default_rng(1)
+    coarse.params["score_fr.weight"][...] = rng.standard_normal(coarse.params["score_fr.weight"].shape)
+    fine = models.fcn16s(4, start=coarse, rng=0)
+    # Photographs are smooth, so the image is noise on a coarse grid, enlarged.
+    image = np.kron(image_of(20), np.ones((16, 16, 1), np.float32))
+    work = surgery.multiply_adds(coarse, (1, 320, 320, 3)) / surgery.multiply_adds(fine, (1, 320, 320, 3))
+    return compare(
+        "FCN-16s started from FCN-32s, 320x320",
+        "FCN-32s / FCN-16s",
+        lambda: coarse(image[None])[0],
+        lambda: fine(image[None])[0],
+        work,
+    )
+
+
 def vgg16() -> tuple[Row, str]:
     """The famous case: 224 windows at stride 32 over 384x384. VGG16 pads, so the two ways are not equal."""
     net = models.vgg16(rng=0)
@@ -220,7 +237,7 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     cases = [fully_connected, matrix, *(lambda s=s: windows(s) for s in (4, 2, 1)), dense]
-    cases += [*(lambda s=s: patches(s) for s in (32, 64, 128)), tiles]
+    cases += [*(lambda s=s: patches(s) for s in (32, 64, 128)), tiles, skip_upgrade]
     line, rows = StatusLine(), []
     for k, case in enumerate(cases):
         line.show(f"case {k + 1} of {len(cases) + 1}")
@@ -242,9 +259,13 @@ Written by `python -m benchmarks.equivalences`, in float32 on {threads} threads:
 is the first way over the second: 3.0 means that it takes three times as long, as many multiply-adds, or as much
 memory. The difference is relative to the largest score.
 
-In all rows but the last the two ways agree. VGG16, in the last row, pads its convolutions: a window sees zeros at
-its border where the large image has pixels, so the famous "identical to 36 crops" is not true for it. `window_net`
-is a small classifier of 32x32 windows without padding (`minifcn/models/classifiers.py`).
+In all rows but the last two the ways agree. `window_net` is a small classifier of 32x32 windows without padding
+(`minifcn/models/classifiers.py`).
+
+An FCN-16s that starts from a trained FCN-32s is said to begin with the same output. Its skip indeed adds zero at
+first, but interpolating 2 times and then 16 times is smoother than interpolating 32 times: no kernels of 4 and of
+32 taps make the one of 64. VGG16, in the last row, pads its convolutions: a window sees zeros at its border where
+the large image has pixels, so the famous "identical to 36 crops" is not true for it.
 
 """
 
