@@ -9,12 +9,12 @@ import argparse
 import numpy as np
 
 from minifcn import metrics
+from minifcn.data import Dataset, open_folder
 from minifcn.errors import InputError, says_errors
 from minifcn.kernels.jit import announce_compilation
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
-from minifcn.settings import Settings
-from minifcn.training import open_data
+from minifcn.training import held_out_shapes
 
 
 @says_errors
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     announce_compilation()
     segmenter = Segmenter.load(options.checkpoint)
-    _, validation = open_data(Settings(toy=options.toy, data=options.data))
+    validation: Dataset = held_out_shapes() if options.toy else open_folder(options.data)[1]
     if validation.class_names != segmenter.class_names:
         raise InputError(
             f"{options.checkpoint} knows the classes {', '.join(segmenter.class_names)}; "

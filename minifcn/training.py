@@ -67,9 +67,9 @@ class Step:
 class Training:
     """A network on its way: data, loss, optimiser, schedule, the step it is at and what was measured so far.
 
-    With a folder `out` it keeps there config.toml, metrics.csv, last.npz, best.npz (the
-    weights with the best mean IU so far), curves.png and predictions.png. Without one it writes nothing.
-    `settings` are the resolved ones. Iterate to train; see the top of this file.
+    With a folder `out` it keeps there config.toml, metrics.csv, last.npz, best.npz (the weights with the best mean
+    IU so far), curves.png and predictions.png. Without one it writes nothing. `settings` are the resolved ones.
+    Iterate to train; see the top of this file.
     """
 
     def __init__(
@@ -133,7 +133,8 @@ class Training:
 
     @classmethod
     def _build(cls, settings: Settings, out: Path, saved: Checkpoint | None = None) -> "Training":
-        set_threads_or_say(settings.threads)
+        if settings.threads:
+            set_threads(settings.threads)
         training, validation = open_data(settings)
         if saved is None:
             recipe: dict[str, Any] = {
@@ -273,8 +274,8 @@ class Training:
         best = self.out / "best.npz"
         Checkpoint.load(best).restore(self.net, best)
         plots.curves(self.history, self.out / "curves.png")
-        shown = range(min(6, len(self.validation)))
-        rows = [(*self.validation[i], self.segmenter.labels(self.validation[i][0])) for i in shown]
+        shown = (self.validation[i] for i in range(min(6, len(self.validation))))
+        rows = [(image, truth, self.segmenter.labels(image)) for image, truth in shown]
         plots.predictions(rows, self.segmenter.class_names, self.out / "predictions.png")
         return self.segmenter.evaluate(self.validation)
 
@@ -282,17 +283,13 @@ class Training:
 def open_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """The images to learn from and the held-out ones."""
     if settings.toy:
-        return Shapes(TOY_IMAGES, seed=settings.seed), Shapes(TOY_HELD_OUT, seed=TOY_HELD_OUT_SEED)
+        return Shapes(TOY_IMAGES, seed=settings.seed), held_out_shapes()
     return open_folder(settings.data)
 
 
-def set_threads_or_say(threads: int) -> None:
-    """0 leaves all processors on; a number that the machine does not have is an InputError."""
-    if threads:
-        try:
-            set_threads(threads)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+def held_out_shapes() -> Shapes:
+    """The toy images that every run is measured on, whatever its seed."""
+    return Shapes(TOY_HELD_OUT, seed=TOY_HELD_OUT_SEED)
 
 
 def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:

@@ -5,6 +5,7 @@ that only the first run on a machine waits. `prange` splits a loop over the thre
 """
 
 import contextlib
+import functools
 import getpass
 import hashlib
 import os
@@ -16,6 +17,8 @@ from pathlib import Path
 import numba
 from numba import prange
 from numba.core import event
+
+from minifcn.errors import InputError
 
 __all__ = ["CHECKED", "announce_compilation", "get_threads", "kernel", "prange", "set_threads"]
 
@@ -91,23 +94,20 @@ class _Announcer(event.Listener):
         pass
 
 
-_announcer = _Announcer()
-
-
+@functools.cache
 def announce_compilation() -> None:
     """From now on, say so when a kernel has to be compiled: it takes seconds, and only the first time."""
-    if not event._registered["numba:compile"].count(_announcer):
-        event.register("numba:compile", _announcer)
+    event.register("numba:compile", _Announcer())
 
 
 def set_threads(threads: int) -> None:
     """Use this many threads in every kernel; results are the same bits for the same number of threads.
 
-    Raises ValueError if `threads` is not between 1 and the number of processors.
+    Raises InputError if `threads` is not between 1 and the number of processors.
     """
     most = numba.config.NUMBA_NUM_THREADS
     if not 1 <= threads <= most:
-        raise ValueError(f"threads is {threads}; expected 1 to {most}, the processors of this machine")
+        raise InputError(f"threads is {threads}; expected 1 to {most}, the processors of this machine")
     numba.set_num_threads(threads)
 
 

@@ -20,11 +20,20 @@ ALL = ("input", "parameters")
 class _Convolution(Layer):
     """What the two have in common: their options, their parameters, and how they print."""
 
-    def __init__(self, in_channels, out_channels, window, bias, output_padding=(0, 0)):
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, output_padding=0
+    ):
         super().__init__()
+        self.window = window = Window(
+            pair(kernel_size, "kernel_size", 1),
+            pair(stride, "stride", 1),
+            pair(padding, "padding", 0),
+            pair(dilation, "dilation", 1),
+            positive(groups, "groups"),
+        )
+        self.output_padding = pair(output_padding, "output_padding", 0)
         self.in_channels = positive(in_channels, "in_channels")
         self.out_channels = positive(out_channels, "out_channels")
-        self.window, self.output_padding = window, output_padding
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % window.groups:
                 raise ValueError(f"{name} (={channels}) must be divisible by groups (={window.groups})")
@@ -96,15 +105,8 @@ class Conv2d(_Convolution):
         rng: np.random.Generator | int | None = None,
         dtype: type = np.float32,
     ):
-        window = Window(
-            pair(kernel_size, "kernel_size", 1),
-            pair(stride, "stride", 1),
-            pair(padding, "padding", 0),
-            pair(dilation, "dilation", 1),
-            positive(groups, "groups"),
-        )
-        super().__init__(in_channels, out_channels, window, bias)
-        kh, kw = window.kernel_size
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        kh, kw = self.window.kernel_size
         shape = (kh, kw, in_channels // groups, out_channels)
         self._initialize(shape, kh * kw * in_channels // groups, bias, rng, dtype)
 
@@ -171,22 +173,15 @@ class ConvTranspose2d(_Convolution):
         rng: np.random.Generator | int | None = None,
         dtype: type = np.float32,
     ):
-        window = Window(
-            pair(kernel_size, "kernel_size", 1),
-            pair(stride, "stride", 1),
-            pair(padding, "padding", 0),
-            pair(dilation, "dilation", 1),
-            positive(groups, "groups"),
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, output_padding
         )
-        extra = pair(output_padding, "output_padding", 0)
-        super().__init__(in_channels, out_channels, window, bias, extra)
-        for axis in (0, 1):
-            most = max(window.stride[axis], window.dilation[axis])
-            if extra[axis] >= most:
+        for extra, s, d in zip(self.output_padding, self.window.stride, self.window.dilation):
+            if extra >= max(s, d):
                 raise ValueError(
-                    f"output_padding (={extra[axis]}) must be less than the larger of stride and dilation (={most})"
+                    f"output_padding (={extra}) must be less than the larger of stride and dilation (={max(s, d)})"
                 )
-        (kh, kw), (sh, sw) = window.kernel_size, window.stride
+        (kh, kw), (sh, sw) = self.window.kernel_size, self.window.stride
         shape = (kh, kw, out_channels // groups, in_channels)
         fan_in = max(1, kh * kw * in_channels // (groups * sh * sw))  # kernels that meet at an output pixel
         self._initialize(shape, fan_in, bias, rng, dtype)
