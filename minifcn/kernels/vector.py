@@ -19,12 +19,24 @@ from minifcn.kernels.jit import CHECKED
 
 
 def _lanes() -> int:
-    """How many float32 fit in a register: 16 with AVX-512, 8 with AVX2, otherwise 4."""
-    features = dict(llvm.get_host_cpu_features())
-    if numba.config.CPU_FEATURES is not None:  # a narrower machine can be emulated: NUMBA_CPU_FEATURES=+avx2
-        names = numba.config.CPU_FEATURES.split(",")
-        features = {name[1:]: name.startswith("+") for name in names if name}
-    return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
+    """How many float32 fit in a register: 16 with AVX-512, 8 with AVX, otherwise 4.
+
+    We ask LLVM how it would add sixteen of them, because it knows every processor by name (NUMBA_CPU_NAME): in a
+    register called zmm, in two called ymm, or in more of another name.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name() if name is None else name,
+        features=llvm.get_host_cpu_features().flatten() if features is None else features,
+    )
+    sixteen, module = ir.VectorType(ir.FloatType(), 16), ir.Module()
+    function = ir.Function(module, ir.FunctionType(sixteen, [sixteen] * 2), "add")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(builder.fadd(*function.args))
+    assembly = machine.emit_assembly(llvm.parse_assembly(str(module)))
+    return 16 if "zmm" in assembly else 8 if "ymm" in assembly else 4
 
 
 LANES = _lanes()

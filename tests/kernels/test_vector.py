@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,11 +102,3 @@ def test_the_checked_mode_finds_an_access_outside_an_array(tmp_path):
         "0 9 a vector store reaches outside its array",
         "0 -1 a vector store reaches outside its array",
     ]
-
-
-@pytest.mark.parametrize(("features", "lanes"), [("+avx512f,+avx2", 16), ("+avx2,-avx512f", 8), ("+sse2", 4)])
-def test_the_width_follows_the_machine_that_is_emulated(features, lanes, monkeypatch):
-    from minifcn.kernels import vector
-
-    monkeypatch.setattr(vector.numba.config, "CPU_FEATURES", features)
-    assert vector._lanes() == lanes
