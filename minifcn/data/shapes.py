@@ -4,6 +4,7 @@ The colour of an object says nothing about its class, nor does its texture: only
 """
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +35,9 @@ class Object(NamedTuple):
 class Shapes:
     """`count` images of 1 to 3 objects that do not overlap, with their labels: a dataset.
 
-    Image i depends on (seed, i) and the size alone, so that a longer set starts with the shorter one. All
-    images are drawn at once, in half a millisecond each at 64 x 64, and kept as uint8. `size` is the side of
-    a square or (H, W); `objects[i]` lists what is in image i.
+    Image i depends on (seed, i) and the size alone, so that a longer set starts with the shorter one. An image is
+    drawn when it is first asked for, in less than half a millisecond at 64 x 64, and kept. `size` is the side of a
+    square or (H, W). `images`, `labels` and `objects`, what is in each image, are of all images at once.
 
     >>> image, labels = Shapes(10, size=64)[3]
     >>> image.shape, labels.shape
@@ -53,25 +54,35 @@ class Shapes:
             raise ValueError(f"size = {size}, expected at least 1 pixel a side")
         if seed < 0:
             raise ValueError(f"seed = {seed}, expected 0 or more")
-        self.images = np.empty((count, height, width, 3), np.uint8)
-        self.labels = np.empty((count, height, width), np.uint8)
-        self.objects = []
-        for i in range(count):
-            rng = np.random.default_rng((seed, i))
-            objects = place(rng, height, width)
-            self.images[i], self.labels[i] = draw(rng, objects, height, width)
-            self.objects.append(objects)
-        # The pairs handed out are views, which must not change what is drawn here.
-        self.images.flags.writeable = self.labels.flags.writeable = False
+        self.count, self.size, self.seed = count, (height, width), seed
+        self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
-        return len(self.images)
+        return self.count
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.images[index], self.labels[index]
+        index = range(self.count)[index]
+        if index not in self._drawn:
+            rng = np.random.default_rng((self.seed, index))
+            image, labels = draw(rng, place(rng, *self.size), *self.size)
+            image.flags.writeable = labels.flags.writeable = False  # they are handed out again
+            self._drawn[index] = image, labels
+        return self._drawn[index]
 
     def name(self, index: int) -> str:
         return f"shapes{index:05d}"
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        return np.stack([self[i][0] for i in range(self.count)])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return np.stack([self[i][1] for i in range(self.count)])
+
+    @cached_property
+    def objects(self) -> list[list[Object]]:
+        return [place(np.random.default_rng((self.seed, i)), *self.size) for i in range(self.count)]
 
 
 def place(rng: np.random.Generator, height: int, width: int) -> list[Object]:
@@ -95,7 +106,10 @@ def _free_place(rng: np.random.Generator, objects: list[Object], height: int, wi
         radius = side * (SMALLEST + (LARGEST - SMALLEST) * size)
         y = radius + (height - 2 * radius) * down
         x = radius + (width - 2 * radius) * right
-        if all(math.hypot(y - o.y, x - o.x) >= radius + o.radius + GAP for o in objects):
+        for o in objects:
+            if math.hypot(y - o.y, x - o.x) < radius + o.radius + GAP:
+                break
+        else:
             return Object(label, y, x, radius, angle)
     return None
 
@@ -109,7 +123,7 @@ def draw(
     period = min(height, width)
 
     ground = _colour(rng)
-    image = ground + _texture(rng, rows, columns, period)
+    image = _painted(ground, _texture(rng, rows, columns, period))
     labels = np.zeros((height, width), np.uint8)
     for o in objects:
         box = (
@@ -121,8 +135,8 @@ def draw(
         colour = _colour(rng)
         while np.abs(colour - ground).max() < CONTRAST:
             colour = _colour(rng)
-        painted = colour + _texture(rng, y, x, period)
-        image[box][inside] = painted[inside]
+        painted = _painted(colour, _texture(rng, y, x, period))
+        np.copyto(image[box], painted, where=inside[:, :, None])
         labels[box][inside] = o.label
     image += np.float32(NOISE) * rng.standard_normal(image.shape, np.float32)
     return np.rint(255 * image.clip(0, 1)).astype(np.uint8), labels
@@ -151,8 +165,16 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period: int) -> np.ndarray:
-    """A plane wave of 2 to 8 cycles across `period` pixels, in a random direction: (H, W, 1)."""
+    """A plane wave of 2 to 8 cycles across `period` pixels, in a random direction: (H, W)."""
     cycles, direction, phase = rng.random(3) * (6, 2 * np.pi, 2 * np.pi) + (2, 0, 0)
     frequency = 2 * np.pi * cycles / period
     down, right = np.float32(frequency * np.sin(direction)), np.float32(frequency * np.cos(direction))
-    return np.float32(TEXTURE) * np.sin(down * y + right * x + np.float32(phase))[:, :, None]
+    return np.float32(TEXTURE) * np.sin(down * y + right * x + np.float32(phase))
+
+
+def _painted(colour: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+    """colour + brightness at every pixel: (H, W, 3). Channel by channel: NumPy is slow along an axis of three."""
+    image = np.empty((*brightness.shape, 3), np.float32)
+    for c in range(3):
+        np.add(brightness, colour[c], out=image[:, :, c])
+    return image
