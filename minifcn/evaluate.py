@@ -6,12 +6,10 @@ python -m minifcn.evaluate --checkpoint best.npz --data FOLDER
 
 import argparse
 
-import numpy as np
-
 from minifcn import metrics
 from minifcn.data import Dataset, open_folder
 from minifcn.errors import InputError, says_errors
-from minifcn.kernels.jit import announce_compilation
+from minifcn.kernels.jit import announce_compilation, set_threads
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
 from minifcn.training import held_out_shapes
@@ -26,8 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--toy", action="store_true", help="on the held-out toy images")
     where.add_argument("--data", metavar="FOLDER", default="", help="on the validation images of this folder")
+    parser.add_argument("--threads", metavar="N", type=int, default=0, help="processors to use; 0 means all")
     options = parser.parse_args(arguments)
 
+    if options.threads:
+        set_threads(options.threads)
     announce_compilation()
     segmenter = Segmenter.load(options.checkpoint)
     validation: Dataset = held_out_shapes() if options.toy else open_folder(options.data)[1]
@@ -36,10 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{options.checkpoint} knows the classes {', '.join(segmenter.class_names)}; "
             f"the data has {', '.join(validation.class_names)}"
         )
-    K = len(segmenter.class_names)
-    hist = np.zeros((K, K), np.int64)
-    for i in progress(range(len(validation)), "evaluating"):
-        hist += segmenter.evaluate(validation, [i])
+    hist = segmenter.evaluate(validation, progress(range(len(validation)), "evaluating"))
     print(metrics.table(hist, segmenter.class_names))
 
 

@@ -21,7 +21,7 @@ from minifcn.data import read_image, write_label_png
 from minifcn.errors import InputError, says_errors
 from minifcn.files import make_folder
 from minifcn.inference import tiled, tiles
-from minifcn.kernels.jit import announce_compilation
+from minifcn.kernels.jit import announce_compilation, set_threads
 from minifcn.models import BACKBONES, MODELS
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
@@ -102,8 +102,11 @@ def main(arguments: list[str] | None = None) -> None:
         help="run over tiles of N pixels: less memory, same labels",
     )
     parser.add_argument("--heatmaps", action="store_true", help="also draw score maps and activations")
+    parser.add_argument("--threads", metavar="N", type=int, default=0, help="processors to use; 0 means all")
     options = parser.parse_args(arguments)
 
+    if options.threads:
+        set_threads(options.threads)
     check_outputs(options.images, options.out)
     if options.tile and options.heatmaps:
         raise InputError("--heatmaps shows the whole image at once; leave out --tile")

@@ -14,6 +14,7 @@ from PIL import Image
 from minifcn import evaluate, predict, train
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import voc_palette
+from minifcn.kernels import jit
 from minifcn.models import fcn8s
 from minifcn.segmenter import Segmenter
 
@@ -113,6 +114,8 @@ def test_predict_refuses(tmp_path, capsys):
     assert "Traceback" not in message
     missing = fails(capsys, predict.main, same[0], "--checkpoint", str(tmp_path / "none.npz"))
     assert "none.npz: no such checkpoint" in missing
+    many = fails(capsys, predict.main, same[1], "--checkpoint", saved, "--threads", "4096")
+    assert "threads is 4096" in many
 
 
 # ---------------------------------------------------------------- evaluate
@@ -125,6 +128,15 @@ def test_evaluate_prints_the_table(tmp_path, capsys):
     assert "mean IU" in printed
     pixels = sum(int(line.split()[3]) for line in printed.splitlines()[1:5])
     assert pixels == 200 * 64 * 64
+
+
+def test_evaluate_with_a_number_of_threads(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jit, "_threads", 4096)
+    evaluate.main(["--checkpoint", str(checkpoint(tmp_path / "c.npz")), "--toy", "--threads", "1"])
+    assert jit.get_threads() == 1
+    assert "mean IU" in capsys.readouterr().out
+    few = fails(capsys, evaluate.main, "--checkpoint", str(tmp_path / "c.npz"), "--toy", "--threads", "-1")
+    assert "threads is -1; expected 1 to" in few
 
 
 def test_evaluate_wants_the_classes_of_the_checkpoint(tmp_path, capsys):
