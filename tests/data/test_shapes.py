@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.data.shapes import CLASS_NAMES, CONTRAST, LARGEST, SMALLEST, Shapes
+from minifcn.data.shapes import CLASS_NAMES, CONTRAST, LARGEST, SMALLEST, Shapes, draw
 
 AREA = {1: math.pi, 2: 2.0, 3: 3 * math.sqrt(3) / 4}  # of a radius of 1
 PERIMETER = {1: 2 * math.pi, 2: 4 * math.sqrt(2), 3: 3 * math.sqrt(3)}
@@ -56,6 +56,20 @@ def test_a_longer_set_starts_with_the_shorter_one(count, more, size, seed):
         assert image.dtype == labels.dtype == np.uint8
         assert labels.max() < len(CLASS_NAMES)
         assert (long[i][0] == image).all() and (long[i][1] == labels).all()
+
+
+def test_an_image_is_drawn_when_it_is_asked_for_and_kept(monkeypatch):
+    drawn = []
+
+    def noted(rng, objects, height, width):
+        drawn.append(objects)
+        return draw(rng, objects, height, width)
+
+    monkeypatch.setattr("minifcn.data.shapes.draw", noted)
+    shapes = Shapes(10, 16)
+    assert shapes[9][0] is shapes[-1][0]
+    assert drawn == [shapes.objects[9]]
+    assert (shapes.images[9] == shapes[9][0]).all() and (shapes.labels[9] == shapes[9][1]).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 130), (130, 7), (2, 2)])
