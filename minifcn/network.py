@@ -2,6 +2,10 @@
 
 That list is the single source for everything: forward walks it, backward walks it the other way, printing,
 shapes and receptive fields (geometry.py) follow it, parameters and activations are named by it.
+
+Layers run one by one, but for rectifiers. Behind a convolution that nobody else reads, max(0, x) costs nothing if the
+convolution does it before it writes its output; and its gradient costs nothing if the one layer that reads the
+rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours (`fuse`).
 """
 
 from collections.abc import Iterable
@@ -10,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minifcn.geometry import IMAGE, view
+from minifcn.layers.activation import ReLU
 from minifcn.layers.base import Layer, Shape
+from minifcn.layers.conv import Conv2d
 
 
 class Node(NamedTuple):
@@ -20,12 +26,60 @@ class Node(NamedTuple):
     reads: tuple[str, ...]
 
 
-class Tape(dict):
-    """Every activation of a forward pass by name, and in `caches` what each layer keeps for backward."""
+class Run(NamedTuple):
+    """One or two nodes that run as one: a layer, and perhaps the rectifier behind it, whose name `name` then is."""
 
-    def __init__(self) -> None:
+    name: str
+    node: str  # the name of the layer
+    layer: Layer
+    reads: tuple[str, ...]
+    rectified: bool  # the layer computes max(0, y)
+    through_relu: bool  # its dx is the gradient of what went into the rectifier that it reads
+    passed: bool  # of a rectifier: its only reader is such a layer, so there is nothing left to do in backward
+
+
+def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
+    """What runs as one. The activations named in `keep` are wanted, so their layers are left alone."""
+    readers: dict[str, list[str]] = {name: [] for name in (IMAGE, *nodes)}
+    for name, node in nodes.items():
+        for source in node.reads:
+            readers[source].append(name)
+
+    def only_reader(name):
+        return nodes[readers[name][0]].layer if len(readers[name]) == 1 else None
+
+    runs, done = [], set()
+    for name, (layer, reads) in nodes.items():
+        if name in done:
+            continue
+        rectified = isinstance(layer, Conv2d) and isinstance(only_reader(name), ReLU) and name not in keep
+        end = readers[name][0] if rectified else name
+        done.add(end)
+        source = nodes.get(reads[0])
+        through_relu = layer.fuses_relu and source is not None and isinstance(source.layer, ReLU)
+        through_relu = through_relu and len(readers[reads[0]]) == 1
+        reader = only_reader(end)
+        passed = isinstance(nodes[end].layer, ReLU) and reader is not None and reader.fuses_relu
+        runs.append(Run(end, name, layer, reads, rectified, through_relu, passed))
+    return runs
+
+
+class Tape(dict):
+    """The activations of a forward pass by name, and in `caches` what each layer keeps for backward.
+
+    What a convolution gives to the rectifier behind it is not stored, but computed again when it is asked for.
+    """
+
+    def __init__(self, nodes: dict[str, Node]) -> None:
         super().__init__()
+        self.nodes = nodes
         self.caches: dict[str, Any] = {}
+
+    def __missing__(self, name: str) -> np.ndarray:
+        if name not in self.nodes:
+            raise KeyError(name)
+        layer, reads = self.nodes[name]
+        return layer.forward(*(self[source] for source in reads))[0]
 
 
 class Network:
@@ -117,12 +171,12 @@ class Network:
 
         `train` switches on what differs in training (dropout), with random numbers from `rng`.
         """
-        tape = Tape()
+        tape = Tape(self.nodes)
         tape[IMAGE] = images
-        for name, (layer, reads) in self.nodes.items():
-            tape[name], tape.caches[name] = layer.forward(
-                *(tape[source] for source in reads), train=train, rng=rng
-            )
+        for run in fuse(self.nodes):
+            inputs = (tape[source] for source in run.reads)
+            options = {"relu": True} if run.rectified else {}
+            tape[run.name], tape.caches[run.name] = run.layer.forward(*inputs, train=train, rng=rng, **options)
         return tape[self.output], tape
 
     def backward(self, dy: np.ndarray, tape: Tape, image_gradient: bool = False) -> dict[str, np.ndarray]:
@@ -134,28 +188,32 @@ class Network:
         upstream: dict[str, np.ndarray] = {self.output: dy}
         grads: dict[str, np.ndarray] = {}
         wanted = self._need_gradients(image_gradient)
-        for name in reversed(self.nodes):
-            layer, reads = self.nodes[name]
-            dy_here = upstream.pop(name, None)
+        for run in reversed(fuse(self.nodes)):
+            dy_here = upstream.pop(run.name, None)
             if dy_here is None:  # nothing of the output comes through here
-                own = {key: np.zeros_like(array) for key, array in layer.params.items()}
+                own = {key: np.zeros_like(array) for key, array in run.layer.params.items()}
             else:
-                dx, own = self._layer_backward(layer, dy_here, tape.caches[name], wanted.intersection(reads))
-                for source, dx_source in zip(reads, dx if isinstance(dx, tuple) else (dx,)):
+                dx, own = self._run_backward(run, dy_here, tape, wanted.intersection(run.reads))
+                for source, dx_source in zip(run.reads, dx if isinstance(dx, tuple) else (dx,)):
                     if dx_source is not None and source in wanted:
                         upstream[source] = upstream[source] + dx_source if source in upstream else dx_source
-            if not layer.frozen:
-                grads |= {f"{name}.{key}": array for key, array in own.items()}
+            if not run.layer.frozen:
+                grads |= {f"{run.node}.{key}": array for key, array in own.items()}
         ordered = {name: grads[name] for name in self.trainable}
         return ordered | {IMAGE: upstream[IMAGE]} if image_gradient else ordered
 
     @staticmethod
-    def _layer_backward(layer, dy, cache, wanted_inputs):
+    def _run_backward(run, dy, tape, wanted_inputs):
         """Layers with parameters can leave out a gradient that nobody reads."""
-        if not layer.params:
-            return layer.backward(dy, cache)
-        needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not layer.frozen)
-        return layer.backward(dy, cache, needs)
+        if run.rectified and not run.passed:
+            dy, _ = ReLU().backward(dy, tape[run.name])
+        if isinstance(run.layer, ReLU) and run.passed:
+            return dy, {}
+        options = {"through_relu": True} if run.through_relu else {}
+        if not run.layer.params:
+            return run.layer.backward(dy, tape.caches[run.name], **options)
+        needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not run.layer.frozen)
+        return run.layer.backward(dy, tape.caches[run.name], needs, **options)
 
     def _need_gradients(self, image_gradient: bool) -> set[str]:
         """The activations that depend on a trainable parameter, or on the image if its gradient is wanted."""
@@ -175,19 +233,21 @@ class Network:
         for name in keep:
             if name not in self.nodes and name != IMAGE:
                 raise ValueError(f"there is no layer {name!r}; there are {', '.join(self.nodes)}")
+        runs = fuse(self.nodes, keep)
         last_reader: dict[str, str] = {}
         needed = set(keep)
-        for name in reversed(self.nodes):
-            if name in needed:
-                needed.update(self.nodes[name].reads)
-                for source in self.nodes[name].reads:
-                    last_reader.setdefault(source, name)
+        for run in reversed(runs):
+            if run.name in needed:
+                needed.update(run.reads)
+                for source in run.reads:
+                    last_reader.setdefault(source, run.name)
         alive = {IMAGE: images}
-        for name, (layer, reads) in self.nodes.items():
-            if name in needed:
-                alive[name] = layer.forward(*(alive[source] for source in reads))[0]
-                for source in set(reads):
-                    if last_reader[source] == name and source not in keep:
+        for run in runs:
+            if run.name in needed:
+                options = {"relu": True} if run.rectified else {}
+                alive[run.name] = run.layer.forward(*(alive[source] for source in run.reads), **options)[0]
+                for source in set(run.reads):
+                    if last_reader[source] == run.name and source not in keep:
                         del alive[source]
         return {name: alive[name] for name in keep}
 

@@ -1,141 +1,126 @@
-"""Convolution by im2col: its value, the gradient of its input, and the gradient of its weights.
+"""The three products of a convolution, by the algorithm that fits: its value and the gradients of input and weights.
 
-With cols = im2col(x) and w as a matrix (kh kw C_in, C_out):
+All algorithms compute the same sums, in different orders:
 
-    y = cols w          dx = col2im(dy wᵀ)          dw = colsᵀ dy
+    im2col      anything; float64 too                                    im2col.py
+    direct      one group; for few channels or large kernels             direct.py
+    winograd    3x3 at stride 1: a quarter of the multiplications        winograd.py
+    small_map   stride 1, maps hardly larger than the kernel             small_map.py
+    subpixel    transposed convolutions: their stride cuts the kernel into phases      subpixel.py
 
-Transposed convolution needs nothing of its own: its value is this file's `input_gradient`.
-
-Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). Each of the `groups` groups
-of input channels meets only its own group of output channels.
+Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). `relu` makes y = max(0, y) at once;
+`gate`, an array of dx's shape that came out of a ReLU, makes dx the gradient of what went into it.
 """
 
 import math
-import threading
-from dataclasses import dataclass
 
 import numpy as np
 
-from minifcn.kernels.im2col import col2im, im2col
-from minifcn.kernels.matmul import matmul
+from minifcn.kernels import direct, im2col, small_map, subpixel, winograd
+from minifcn.kernels.window import Window
 
-BAND = 4 << 20  # bytes of patches at a time: they stay in the cache, and memory does not grow with the image
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where the kernel stops: (vertical, horizontal) sizes in pixels."""
-
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """How many places the kernel has in an image of `size`: floor((n + 2p - d(k - 1) - 1) / s) + 1."""
-        h, w = (
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(size, self.kernel_size, self.stride, self.padding, self.dilation)
-        )
-        return h, w
-
-    @property
-    def copies(self) -> bool:
-        """Whether patches differ from the pixels themselves; a 1x1 kernel at stride 1 sees just the pixels.
-
-        Not if it is dilated: a transposed convolution may then have output padding, pixels that it skips.
-        """
-        return self != Window((1, 1), groups=self.groups)
+ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map")
+TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
+COPYING = 1.25  # what the time for a product becomes if patches are copied for it
+SMALL = 1 << 20  # bytes of weights that stay in the cache
 
 
-def convolve(x: np.ndarray, w: np.ndarray, window: Window, y: np.ndarray) -> None:
-    """y += im2col(x) w."""
-    for group, cols, at in _patches(x, window, y.shape):
-        weights = _group_matrix(w, group, window.groups)
-        if window.groups == 1:
-            matmul(cols, weights, _rows(y, at))
-        else:
-            part = np.zeros((cols.shape[0], weights.shape[1]), y.dtype)
-            matmul(cols, weights, part)
-            _rows(y, at)[:, _slice(group, y.shape[3], window.groups)] += part
+def fits(algorithm: str, window: Window) -> bool:
+    """Whether the algorithm can do convolutions (for subpixel, transposed ones) with this window."""
+    plain = window.groups == 1 and window.dilation == (1, 1)
+    return {
+        "direct": window.groups == 1,
+        "winograd": plain and window.kernel_size == (3, 3) and window.stride == (1, 1),
+        "small_map": plain and window.stride == (1, 1),
+        "subpixel": plain,
+    }.get(algorithm, True)
 
 
-def weight_gradient(x: np.ndarray, dy: np.ndarray, window: Window, dw: np.ndarray) -> None:
-    """dw += im2col(x)ᵀ dy."""
-    for group, cols, at in _patches(x, window, dy.shape):
-        part = np.zeros((cols.shape[1], dy.shape[3] // window.groups), dw.dtype)
-        matmul(cols.T, _group_channels(_rows(dy, at), group, window.groups), part)
-        channels = _slice(group, dy.shape[3], window.groups)
-        dw[..., channels] += part.reshape(*dw.shape[:3], -1)
+def choose(window: Window, shape, output_shape, dtype=np.float32) -> str:
+    """The algorithm for a convolution between these shapes: the one with the fewest multiplications, but for layers of so
+    few channels that copying patches or transforming tiles would take longer than multiplying."""
+    if dtype != np.float32 or window.groups > 1 or not window.copies:
+        return "im2col"
+    if min(shape[3], output_shape[3]) < 8:
+        return "direct"
+    N, Ho, Wo, C_out = output_shape
+    taps = math.prod(window.kernel_size)
+    cost: dict[str, float] = {"im2col": COPYING * taps * _blocks(N * Ho * Wo)}
+    if taps * shape[3] * C_out * 4 <= SMALL:  # they are read once for each row of the output
+        cost["direct"] = taps * N * Ho * _blocks(Wo)
+    if fits("small_map", window):
+        cost["small_map"] = small_map.products(shape, output_shape, window.kernel_size, window.padding)
+    if fits("winograd", window):
+        cost["winograd"] = 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4))
+    return min(cost, key=cost.__getitem__)
 
 
-def input_gradient(dy: np.ndarray, w: np.ndarray, window: Window, dx: np.ndarray) -> None:
-    """dx += col2im(dy wᵀ)."""
-    (kh, kw), C = window.kernel_size, dx.shape[3] // window.groups
-    _, Ho, Wo, _ = dy.shape
-    for first, rows in _bands(dy.shape, kh * kw * C * dx.itemsize):
-        at = slice(first * Wo, (first + rows) * Wo)
-        for group in range(window.groups):
-            transposed = np.ascontiguousarray(_group_matrix(w, group, window.groups).T)
-            upstream = _group_channels(_rows(dy, at), group, window.groups)
-            if window.copies or window.groups > 1:
-                cols = _scratch((rows, Wo, kh, kw, C), dx.dtype)
-                cols[...] = 0
-                matmul(upstream, transposed, cols.reshape(rows * Wo, -1))
-                col2im(cols, dx, first, Ho, group * C, window.stride, window.padding, window.dilation)
-            else:
-                matmul(upstream, transposed, _rows(dx, at))
+def _blocks(rows):
+    """Rows of a matrix, counted in whole blocks."""
+    return -(-rows // 8) * 8
 
 
-def _patches(x, window, output_shape):
-    """Band by band and group by group: the group, its patches as a matrix, and which output pixels they are."""
-    (kh, kw), C = window.kernel_size, x.shape[3] // window.groups
-    _, Ho, Wo, _ = output_shape
-    for first, rows in _bands(output_shape, kh * kw * C * x.itemsize):
-        at = slice(first * Wo, (first + rows) * Wo)
-        for group in range(window.groups):
-            if window.copies or window.groups > 1:
-                cols = _scratch((rows, Wo, kh, kw, C), x.dtype)
-                im2col(x, cols, first, Ho, group * C, window.stride, window.padding, window.dilation)
-                yield group, cols.reshape(rows * Wo, -1), at
-            else:
-                yield group, _rows(x, at), at
+def convolve(x, w, bias, window, y, relu=False, algorithm="auto"):
+    """y = the convolution of x with w, plus bias (None: zero)."""
+    algorithm = _algorithm(algorithm, window, x.shape, y.shape, x.dtype)
+    if algorithm == "winograd":
+        winograd.convolve(x, w, bias, window.padding, y, relu)
+    elif algorithm == "small_map":
+        small_map.convolve(x, w, bias, window.padding, y, relu)
+    elif algorithm == "direct":
+        direct.convolve(x, w, bias, window, y, relu)
+    else:
+        im2col.convolve(x, w, bias, window, y, relu)
 
 
-def _bands(output_shape, bytes_per_pixel):
-    """Cut the output rows of the batch into bands of about BAND bytes of patches: (first row, rows)."""
-    N, Ho, Wo, _ = output_shape
-    rows = max(1, BAND // (Wo * bytes_per_pixel))
-    for first in range(0, N * Ho, rows):
-        yield first, min(rows, N * Ho - first)
+def input_gradient(dy, w, window, dx, gate=None, algorithm="auto"):
+    """dx, given dy; also the value of the transposed convolution with these weights."""
+    algorithm = _algorithm(algorithm, window, dx.shape, dy.shape, dy.dtype)
+    if algorithm == "winograd":
+        winograd.input_gradient(dy, w, window.padding, dx, gate)
+    elif algorithm == "small_map":
+        small_map.input_gradient(dy, w, window.padding, dx, gate)
+    elif algorithm == "direct" and window.stride == (1, 1):
+        direct.input_gradient(dy, w, window, dx, gate)
+    else:
+        im2col.input_gradient(dy, w, window, dx, gate)
 
 
-_kept = threading.local()
+def weight_gradient(x, dy, window, dw, db=None, algorithm="auto"):
+    """dw and, if it is given, db, given dy."""
+    algorithm = _algorithm(algorithm, window, x.shape, dy.shape, x.dtype)
+    if algorithm == "winograd":
+        winograd.weight_gradient(x, dy, window.padding, dw, db)
+    elif algorithm == "small_map":
+        small_map.weight_gradient(x, dy, window.padding, dw, db)
+    elif algorithm == "direct":
+        direct.weight_gradient(x, dy, window, dw, db)
+    else:
+        im2col.weight_gradient(x, dy, window, dw, db)
 
 
-def _scratch(shape, dtype):
-    """An array to be filled, in memory that is used again and again: new memory costs more than the filling."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if getattr(_kept, "buffer", np.empty(0)).size < size:
-        _kept.buffer = np.empty(size, np.uint8)
-    return _kept.buffer[:size].view(dtype).reshape(shape)
+def transposed_convolve(x, w, window, y, algorithm="auto"):
+    """y = x painted with w (kh, kw, C_out / groups, C_in), the layout of the convolution whose input gradient it is."""
+    if _subpixel(algorithm, window, x.dtype):
+        subpixel.transposed_convolve(x, w, window.stride, window.padding, y)
+    else:
+        input_gradient(x, w, window, y, algorithm=algorithm)
 
 
-def _rows(images, at):
-    """The pixels `at` of a batch as the rows of a matrix."""
-    return images.reshape(-1, images.shape[3])[at]
+def transposed_weight_gradient(dy, x, window, dw, algorithm="auto"):
+    """dw of `transposed_convolve`, given dy."""
+    if _subpixel(algorithm, window, x.dtype):
+        subpixel.weight_gradient(dy, x, window.stride, window.padding, dw)
+    else:
+        weight_gradient(dy, x, window, dw, algorithm=algorithm)
 
 
-def _slice(group, channels, groups):
-    return slice(group * channels // groups, (group + 1) * channels // groups)
+def _subpixel(asked, window, dtype):
+    cut = fits("subpixel", window) and window.stride != (1, 1)
+    return dtype == np.float32 and (asked == "subpixel" or (asked == "auto" and cut))
 
 
-def _group_channels(matrix, group, groups):
-    return np.ascontiguousarray(matrix[:, _slice(group, matrix.shape[1], groups)])
-
-
-def _group_matrix(w, group, groups):
-    """The weights of one group as a matrix (kh kw C_in / groups, C_out / groups)."""
-    w = w[..., _slice(group, w.shape[3], groups)]
-    return w.reshape(-1, w.shape[3])
+def _algorithm(asked, window, shape, output_shape, dtype):
+    if dtype != np.float32:
+        return "im2col"
+    return choose(window, shape, output_shape) if asked == "auto" else asked

@@ -78,7 +78,7 @@ _CACHE_FOLDER = _cache_folder()
 
 
 @contextlib.contextmanager
-def _caching_here():
+def caching_here():
     """Numba reads its cache folder when it decorates; other people's functions keep theirs."""
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_FOLDER
     try:
@@ -96,7 +96,7 @@ def kernel(function: Callable | None = None, *, parallel: bool = False) -> Calla
     if function is None:
         return lambda function: kernel(function, parallel=parallel)
     parallel = parallel and not CHECKED
-    with _caching_here():
+    with caching_here():
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy", parallel=parallel)(function)
     return _launcher(compiled) if parallel else compiled
 

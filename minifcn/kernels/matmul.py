@@ -5,13 +5,18 @@ trick is to read it from the nearest memory. Eight rows of `a` times two vectors
 sums that never leave the registers (`block`); the columns of `b` are copied once to a small panel that stays
 in the first cache (`pack`); the rest is loops.
 
+`block` is the one product of the house: a row of `a` may start anywhere, and its numbers may lie anywhere behind
+it, at the same steps in every row. So the pixels of an image, where they lie, are such a matrix too.
+
 Source: Goto & van de Geijn, Anatomy of high-performance matrix multiplication (2008), section 4.
 """
 
 import numpy as np
 
-from minifcn.kernels.jit import get_threads, kernel, prange
-from minifcn.kernels.vector import LANES, fma, load, splat, store
+from minifcn.kernels import memory
+from minifcn.kernels.jit import get_threads, kernel
+from minifcn.kernels.team import share, team
+from minifcn.kernels.vector import LANES, broadcast, fma, load, splat, store
 
 ROWS = 8
 COLUMNS = 2 * LANES
@@ -36,92 +41,165 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         return
     assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
     flat_a, row, step = (a.ravel(), a.shape[1], 1) if a.flags.c_contiguous else (a.T.ravel(), 1, a.shape[0])
-    panels = np.empty((get_threads(), DEPTH * COLUMNS + ROWS * COLUMNS), np.float32)
+    panels = memory.empty((get_threads(), DEPTH * COLUMNS + ROWS * COLUMNS))
     _matmul(flat_a, row, step, np.ascontiguousarray(b).ravel(), out.reshape(-1), *a.shape, b.shape[1], panels)
 
 
-@kernel(parallel=True)
-def _matmul(a, row, step, b, out, M, K, N, panels):
-    """a[i * row + k * step] is element (i, k). Each thread takes its share of the rows, or of the columns if
-    the rows are few. The order in which an element's products are added does not depend on the share."""
-    tiles, strips, threads = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS, panels.shape[0]
-    for thread in prange(threads):
-        tile_from, tile_to, strip_from, strip_to = 0, tiles, 0, strips
-        if tiles >= 2 * threads or strips < threads:
-            tile_from, tile_to = tiles * thread // threads, tiles * (thread + 1) // threads
-        else:
-            strip_from, strip_to = strips * thread // threads, strips * (thread + 1) // threads
-        panel = panels[thread]
-        edge = DEPTH * COLUMNS  # behind the panel: room for a block that sticks out of `out`
-        if tile_from < tile_to:
-            for k in range(0, K, DEPTH):
-                depth = min(DEPTH, K - k)
-                for strip in range(strip_from, strip_to):
-                    j = strip * COLUMNS
-                    columns = min(COLUMNS, N - j)
-                    pack(b, k * N + j, N, depth, columns, panel)
-                    for i in range(tile_from * ROWS, min(tile_to * ROWS, M), ROWS):
-                        rows = min(ROWS, M - i)
-                        first = i * row + k * step
-                        if rows == ROWS and columns == COLUMNS:
-                            block(depth, a, first, row, step, ROWS, panel, out, i * N + j, N)
-                        else:  # the same sums in the same order, in a block of our own
-                            for t in range(edge, edge + ROWS * COLUMNS):
-                                panel[t] = 0
-                            for r in range(rows):
-                                for c in range(columns):
-                                    panel[edge + r * COLUMNS + c] = out[(i + r) * N + j + c]
-                            block(depth, a, first, row, step, rows, panel, panel, edge, COLUMNS)
-                            for r in range(rows):
-                                for c in range(columns):
-                                    out[(i + r) * N + j + c] = panel[edge + r * COLUMNS + c]
+@team
+def _matmul(thread, threads, a, row, step, b, out, M, K, N, panels):
+    """a[i * row + k * step] is element (i, k). Each thread takes its share of the rows, or of the columns where b is
+    the larger matrix or the rows are few, so that it has less to read. The order in which an element's products
+    are added does not depend on the share."""
+    tiles, strips = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS
+    tile_from, tile_to, strip_from, strip_to = 0, tiles, 0, strips
+    if (tiles >= 2 * threads and M >= N) or strips < threads:
+        tile_from, tile_to = share(tiles, thread, threads)
+    else:
+        strip_from, strip_to = share(strips, thread, threads)
+    panel, edge = panels[thread], DEPTH * COLUMNS
+    steps = np.arange(min(K, DEPTH)) * step
+    if tile_from < tile_to:
+        for k in range(0, K, DEPTH):
+            depth = min(DEPTH, K - k)
+            for strip in range(strip_from, strip_to):
+                j = strip * COLUMNS
+                columns = min(COLUMNS, N - j)
+                pack(b, k * N + j, N, depth, columns, panel, 0)
+                for i in range(tile_from * ROWS, min(tile_to * ROWS, M), ROWS):
+                    rows = min(ROWS, M - i)
+                    starts = eight_rows(i * row + k * step, row, rows)
+                    if rows == ROWS and columns == COLUMNS:
+                        block(depth, a, starts, steps, panel, 0, out, i * N + j, N, True)
+                    else:
+                        part_of_block(
+                            depth, a, starts, steps, panel, 0, panel, edge, out, i * N + j, N, rows, columns, True
+                        )
 
 
 @kernel
-def pack(b, first, row, depth, columns, panel):
-    """Copy `depth` rows of `columns` numbers of b to the panel, side by side, with zeros up to COLUMNS."""
+def pack(b, first, row, depth, columns, panel, to):
+    """Copy `depth` rows of `columns` numbers of b to panel[to:], side by side, with zeros up to COLUMNS."""
     for k in range(depth):
         for c in range(columns):
-            panel[k * COLUMNS + c] = b[first + k * row + c]
+            panel[to + k * COLUMNS + c] = b[first + k * row + c]
         for c in range(columns, COLUMNS):
-            panel[k * COLUMNS + c] = 0
+            panel[to + k * COLUMNS + c] = 0
 
 
 @kernel
-def block(depth, a, first, row, step, rows, panel, out, c, ldc):
-    """out[8 rows, 2 vectors] += a[8 rows, depth] panel[depth, 2 vectors]: sixteen sums, all in registers.
+def eight_rows(first, row, rows):
+    """Where eight rows start. Where there are fewer, the last is taken again; the caller drops those results."""
+    last = rows - 1
+    return (
+        first,
+        first + min(1, last) * row,
+        first + min(2, last) * row,
+        first + min(3, last) * row,
+        first + min(4, last) * row,
+        first + min(5, last) * row,
+        first + min(6, last) * row,
+        first + min(7, last) * row,
+    )
 
-    Where `a` has fewer than eight rows left, the last one is read again; the caller drops those results.
+
+@kernel
+def block(depth, a, rows, steps, panel, p, out, c, ldc, add):
+    """out[8 rows, 2 vectors] = or, with `add`, += a[8 rows, depth] panel[depth, 2 vectors]; all sums in registers.
+
+    Number k of row i is a[rows[i] + steps[k]]. The panel starts at p, the block of `out` at c, its rows ldc apart.
     """
-    V, last = LANES, rows - 1
-    a0, a1, a2, a3 = first, first + min(1, last) * row, first + min(2, last) * row, first + min(3, last) * row
-    a4, a5 = first + min(4, last) * row, first + min(5, last) * row
-    a6, a7 = first + min(6, last) * row, first + min(7, last) * row
+    V = LANES
+    a0, a1, a2, a3, a4, a5, a6, a7 = rows
     c1, c2, c3, c4 = c + ldc, c + 2 * ldc, c + 3 * ldc, c + 4 * ldc
     c5, c6, c7 = c + 5 * ldc, c + 6 * ldc, c + 7 * ldc
-    s00, s01, s10, s11 = load(out, c), load(out, c + V), load(out, c1), load(out, c1 + V)
-    s20, s21, s30, s31 = load(out, c2), load(out, c2 + V), load(out, c3), load(out, c3 + V)
-    s40, s41, s50, s51 = load(out, c4), load(out, c4 + V), load(out, c5), load(out, c5 + V)
-    s60, s61, s70, s71 = load(out, c6), load(out, c6 + V), load(out, c7), load(out, c7 + V)
+    s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = splat(np.float32(0))
+    s40 = s41 = s50 = s51 = s60 = s61 = s70 = s71 = splat(np.float32(0))
+    if add:
+        s00, s01, s10, s11 = load(out, c), load(out, c + V), load(out, c1), load(out, c1 + V)
+        s20, s21, s30, s31 = load(out, c2), load(out, c2 + V), load(out, c3), load(out, c3 + V)
+        s40, s41, s50, s51 = load(out, c4), load(out, c4 + V), load(out, c5), load(out, c5 + V)
+        s60, s61, s70, s71 = load(out, c6), load(out, c6 + V), load(out, c7), load(out, c7 + V)
     for k in range(depth):
-        b0, b1, at = load(panel, k * 2 * V), load(panel, k * 2 * V + V), k * step
-        x = splat(a[a0 + at])
+        at, b0, b1 = steps[np.uint64(k)], load(panel, p + k * 2 * V), load(panel, p + k * 2 * V + V)
+        x = broadcast(a, a0 + at)
         s00, s01 = fma(x, b0, s00), fma(x, b1, s01)
-        x = splat(a[a1 + at])
+        x = broadcast(a, a1 + at)
         s10, s11 = fma(x, b0, s10), fma(x, b1, s11)
-        x = splat(a[a2 + at])
+        x = broadcast(a, a2 + at)
         s20, s21 = fma(x, b0, s20), fma(x, b1, s21)
-        x = splat(a[a3 + at])
+        x = broadcast(a, a3 + at)
         s30, s31 = fma(x, b0, s30), fma(x, b1, s31)
-        x = splat(a[a4 + at])
+        x = broadcast(a, a4 + at)
         s40, s41 = fma(x, b0, s40), fma(x, b1, s41)
-        x = splat(a[a5 + at])
+        x = broadcast(a, a5 + at)
         s50, s51 = fma(x, b0, s50), fma(x, b1, s51)
-        x = splat(a[a6 + at])
+        x = broadcast(a, a6 + at)
         s60, s61 = fma(x, b0, s60), fma(x, b1, s61)
-        x = splat(a[a7 + at])
+        x = broadcast(a, a7 + at)
         s70, s71 = fma(x, b0, s70), fma(x, b1, s71)
     store(out, c, s00), store(out, c + V, s01), store(out, c1, s10), store(out, c1 + V, s11)
     store(out, c2, s20), store(out, c2 + V, s21), store(out, c3, s30), store(out, c3 + V, s31)
     store(out, c4, s40), store(out, c4 + V, s41), store(out, c5, s50), store(out, c5 + V, s51)
     store(out, c6, s60), store(out, c6 + V, s61), store(out, c7, s70), store(out, c7 + V, s71)
+
+
+@kernel
+def part_of_block(depth, a, starts, steps, panel, p, edge, e, out, c, ldc, rows, columns, add):
+    """`block`, of which only `rows` x `columns` numbers belong to `out`: computed at edge[e:], the same sums in the same
+    order, and copied."""
+    for r in range(rows):
+        for k in range(columns):
+            edge[e + r * COLUMNS + k] = out[c + r * ldc + k] if add else 0
+        for k in range(columns, COLUMNS):
+            edge[e + r * COLUMNS + k] = 0
+    for k in range(rows * COLUMNS, ROWS * COLUMNS):
+        edge[e + k] = 0
+    block(depth, a, starts, steps, panel, p, edge, e, COLUMNS, add)
+    for r in range(rows):
+        for k in range(columns):
+            out[c + r * ldc + k] = edge[e + r * COLUMNS + k]
+
+
+@kernel
+def sixteen_rows(first, row):
+    """Where sixteen rows start."""
+    a, b, c = first + 4 * row, first + 8 * row, first + 12 * row
+    return (
+        (first, first + row, first + 2 * row, first + 3 * row)
+        + (a, a + row, a + 2 * row, a + 3 * row)
+        + (b, b + row, b + 2 * row, b + 3 * row)
+        + (c, c + row, c + 2 * row, c + 3 * row)
+    )
+
+
+@kernel
+def narrow_block(depth, a, rows, steps, panel, p, out, c, ldc, add):
+    """out[16 rows, 1 vector] = or += a[16 rows, depth] panel[depth, 1 vector]: `block` for few columns.
+
+    With one vector of columns, sixteen rows make as many sums.
+    """
+    a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15 = rows
+    c4, c8, c12 = c + 4 * ldc, c + 8 * ldc, c + 12 * ldc
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = splat(np.float32(0))
+    s8 = s9 = s10 = s11 = s12 = s13 = s14 = s15 = splat(np.float32(0))
+    if add:
+        s0, s1, s2, s3 = load(out, c), load(out, c + ldc), load(out, c + 2 * ldc), load(out, c + 3 * ldc)
+        s4, s5, s6, s7 = load(out, c4), load(out, c4 + ldc), load(out, c4 + 2 * ldc), load(out, c4 + 3 * ldc)
+        s8, s9, s10, s11 = load(out, c8), load(out, c8 + ldc), load(out, c8 + 2 * ldc), load(out, c8 + 3 * ldc)
+        s12, s13 = load(out, c12), load(out, c12 + ldc)
+        s14, s15 = load(out, c12 + 2 * ldc), load(out, c12 + 3 * ldc)
+    for k in range(depth):
+        at, b = steps[np.uint64(k)], load(panel, p + k * LANES)
+        s0, s1 = fma(broadcast(a, a0 + at), b, s0), fma(broadcast(a, a1 + at), b, s1)
+        s2, s3 = fma(broadcast(a, a2 + at), b, s2), fma(broadcast(a, a3 + at), b, s3)
+        s4, s5 = fma(broadcast(a, a4 + at), b, s4), fma(broadcast(a, a5 + at), b, s5)
+        s6, s7 = fma(broadcast(a, a6 + at), b, s6), fma(broadcast(a, a7 + at), b, s7)
+        s8, s9 = fma(broadcast(a, a8 + at), b, s8), fma(broadcast(a, a9 + at), b, s9)
+        s10, s11 = fma(broadcast(a, a10 + at), b, s10), fma(broadcast(a, a11 + at), b, s11)
+        s12, s13 = fma(broadcast(a, a12 + at), b, s12), fma(broadcast(a, a13 + at), b, s13)
+        s14, s15 = fma(broadcast(a, a14 + at), b, s14), fma(broadcast(a, a15 + at), b, s15)
+    store(out, c, s0), store(out, c + ldc, s1), store(out, c + 2 * ldc, s2), store(out, c + 3 * ldc, s3)
+    store(out, c4, s4), store(out, c4 + ldc, s5), store(out, c4 + 2 * ldc, s6), store(out, c4 + 3 * ldc, s7)
+    store(out, c8, s8), store(out, c8 + ldc, s9), store(out, c8 + 2 * ldc, s10), store(out, c8 + 3 * ldc, s11)
+    store(out, c12, s12), store(out, c12 + ldc, s13)
+    store(out, c12 + 2 * ldc, s14), store(out, c12 + 3 * ldc, s15)

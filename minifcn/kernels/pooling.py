@@ -8,6 +8,7 @@ row of windows. The index of a prange is unsigned; np.int64 makes it a number th
 import numpy as np
 
 from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.team import share, team
 
 
 def max_pool_definition(x, output_size, kernel_size, stride, padding, dilation):
@@ -87,6 +88,50 @@ def max_pool_backward(dy, argmax, dx, overlapping):
                     place = argmax[n, i, j, c]
                     if place >= 0:
                         dx[n, place // W, place % W, c] += dy[n, i, j, c]
+
+
+@team
+def max_pool_2x2(thread, threads, x, y, where):
+    """`max_pool` for windows of 2x2 side by side, and where[...] = which of the four it was, row by row.
+
+    Windows that stick out of the image at its right and lower border have fewer pixels.
+    """
+    (N, H, W, C), (_, Ho, Wo, _) = x.shape, y.shape
+    begin, end = share(N * Ho, thread, threads)
+    for r in range(begin, end):
+        n, i = divmod(r, Ho)
+        top, bottom = x[n, 2 * i], x[n, min(2 * i + 1, H - 1)]
+        for j in range(Wo):
+            right = min(2 * j + 1, W - 1)
+            for c in range(C):
+                a, b, d, e = top[2 * j, c], top[right, c], bottom[2 * j, c], bottom[right, c]
+                up, down = (b if b > a or b != b else a), (e if e > d or e != e else d)
+                lower = down > up or down != down
+                y[n, i, j, c] = down if lower else up
+                place = (3 if e > d or e != e else 2) if lower else (1 if b > a or b != b else 0)
+                where[n, i, j, c] = place
+
+
+@team
+def max_pool_2x2_backward(thread, threads, dy, where, y, gated, dx):
+    """dx of `max_pool_2x2`: dy at the maximum, 0 at the others; with `gated` also 0 where y is not positive.
+
+    A last row or column that no window covers gets 0.
+    """
+    (N, H, W, C), (_, Ho, Wo, _) = dx.shape, dy.shape
+    begin, end = share(N * H, thread, threads)
+    for row in range(begin, end):
+        n, h = divmod(row, H)
+        i, u = divmod(h, 2)
+        for w in range(W):
+            j, v = divmod(w, 2)
+            if i < Ho and j < Wo:
+                for c in range(C):
+                    here = where[n, i, j, c] == 2 * u + v and (not gated or y[n, i, j, c] > 0)
+                    dx[n, h, w, c] = dy[n, i, j, c] if here else 0
+            else:
+                for c in range(C):
+                    dx[n, h, w, c] = 0
 
 
 @kernel(parallel=True)

@@ -1,8 +1,8 @@
-"""max(x, 0) and its gradient, over all threads. Flat arrays in, flat arrays out."""
+"""max(x, 0) and its gradient. Flat arrays in, flat arrays out; the output may be the input."""
 
 import numpy as np
 
-from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.team import share, team
 
 
 def rectify_definition(x):
@@ -10,15 +10,17 @@ def rectify_definition(x):
     return np.maximum(x, 0)
 
 
-@kernel(parallel=True)
-def rectify(x, y):
+@team
+def rectify(thread, threads, x, y):
     """y = max(x, 0). A NaN stays a NaN."""
-    for i in prange(x.size):
+    begin, end = share(x.size, thread, threads)
+    for i in range(begin, end):
         y[i] = 0 if x[i] < 0 else x[i]
 
 
-@kernel(parallel=True)
-def rectify_backward(dy, y, dx):
+@team
+def rectify_backward(thread, threads, dy, y, dx):
     """dx = dy where y > 0, else 0."""
-    for i in prange(y.size):
+    begin, end = share(y.size, thread, threads)
+    for i in range(begin, end):
         dx[i] = dy[i] if y[i] > 0 else 0

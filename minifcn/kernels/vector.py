@@ -3,7 +3,7 @@
 Plain loops are vectorised by the compiler, but it does not keep a block of sums in registers. With this type
 a kernel says what it means: `load` sixteen numbers, `fma` them, `store` them.
 
-    s = fma(splat(a[i]), load(b, j), s)          # s + a[i] * b[j : j + LANES]
+    s = fma(broadcast(a, i), load(b, j), s)      # s + a[i] * b[j : j + LANES]
 """
 
 import operator
@@ -63,7 +63,9 @@ def _address(context, builder, array_type, array, index):
 
 
 @intrinsic
-def _load(typing, array, index):
+def load(typing, array, index):
+    """The LANES numbers of the flat float32 array from `index` on."""
+
     def generate(context, builder, signature, args):
         return builder.load(_address(context, builder, signature.args[0], *args), align=4)
 
@@ -71,7 +73,9 @@ def _load(typing, array, index):
 
 
 @intrinsic
-def _store(typing, array, index, value):
+def store(typing, array, index, value):
+    """Write the vector to the flat float32 array from `index` on."""
+
     def generate(context, builder, signature, args):
         builder.store(args[2], _address(context, builder, signature.args[0], *args[:2]), align=4)
         return context.get_dummy_value()
@@ -79,20 +83,10 @@ def _store(typing, array, index, value):
     return types.void(array, types.intp, _vector), generate
 
 
-@njit(inline="always")
-def load(array, index):
-    """The LANES numbers of the flat float32 array from `index` on."""
-    if CHECKED and (index < 0 or index + LANES > array.size):
-        raise IndexError("a vector load reaches outside its array")
-    return _load(array, index)
-
-
-@njit(inline="always")
-def store(array, index, value):
-    """Write the vector to the flat float32 array from `index` on."""
-    if CHECKED and (index < 0 or index + LANES > array.size):
-        raise IndexError("a vector store reaches outside its array")
-    _store(array, index, value)
+def _in_every_lane(builder, number):
+    lane = ir.IntType(32)
+    one = builder.insert_element(ir.Constant(_LLVM_VECTOR, ir.Undefined), number, ir.Constant(lane, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))
 
 
 @intrinsic
@@ -100,11 +94,24 @@ def splat(typing, scalar):
     """The same number in every lane."""
 
     def generate(context, builder, signature, args):
-        lane = ir.IntType(32)
-        one = builder.insert_element(ir.Constant(_LLVM_VECTOR, ir.Undefined), args[0], ir.Constant(lane, 0))
-        return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))
+        return _in_every_lane(builder, args[0])
 
     return _vector(types.float32), generate
+
+
+@intrinsic
+def broadcast(typing, array, index):
+    """The number at `index` of the flat float32 array in every lane.
+
+    As splat(array[index]), without the question whether the index is negative and counts from the end: in the
+    innermost loop that question takes as long as the arithmetic.
+    """
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return _in_every_lane(builder, builder.load(builder.gep(data, [args[1]])))
+
+    return _vector(array, types.intp), generate
 
 
 @intrinsic
@@ -118,6 +125,29 @@ def fma(typing, a, b, c):
         )
 
     return _vector(_vector, _vector, _vector), generate
+
+
+@intrinsic
+def maximum(typing, a, b):
+    """The larger number, lane by lane; that of b where either is NaN: maximum(zero, x) keeps a NaN of x."""
+
+    def generate(context, builder, signature, args):
+        a, b = args
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    return _vector(_vector, _vector), generate
+
+
+@intrinsic
+def where_positive(typing, y, dy):
+    """dy where y > 0, else 0: the gradient of max(x, 0), whose value is y."""
+
+    def generate(context, builder, signature, args):
+        y, dy = args
+        zero = ir.Constant(_LLVM_VECTOR, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered(">", y, zero), dy, zero)
+
+    return _vector(_vector, _vector), generate
 
 
 def _elementwise(operation, instruction):
@@ -136,3 +166,25 @@ def _elementwise(operation, instruction):
 
 for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
     _elementwise(_operation, _instruction)
+
+
+def _inside(access, lanes):
+    """`access`, but with a question before it: do all its lanes lie inside the array?"""
+
+    @njit
+    def load_inside(array, index):
+        if index < 0 or index + lanes > array.size:
+            raise IndexError("a vector load reaches outside its array")
+        return access(array, index)
+
+    @njit
+    def store_inside(array, index, value):
+        if index < 0 or index + lanes > array.size:
+            raise IndexError("a vector store reaches outside its array")
+        access(array, index, value)
+
+    return store_inside if access is store else load_inside
+
+
+if CHECKED:
+    load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)

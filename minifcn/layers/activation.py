@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minifcn.kernels import memory
 from minifcn.kernels.rectify import rectify, rectify_backward
 from minifcn.layers.base import Layer
 
@@ -11,13 +12,13 @@ class ReLU(Layer):
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
-        y = np.empty_like(x)
+        y = memory.empty(x.shape, x.dtype)
         rectify(x.reshape(-1), y.reshape(-1))
         return y, y
 
     def backward(self, dy, cache):
         dy = self._upstream(dy, cache.shape, cache.dtype)
-        dx = np.empty_like(cache)
+        dx = memory.empty(cache.shape, cache.dtype)
         rectify_backward(dy.reshape(-1), cache.reshape(-1), dx.reshape(-1))
         return dx, {}
 

@@ -38,6 +38,7 @@ class Layer:
     """
 
     frozen = False
+    fuses_relu = False  # whether backward can take `through_relu` (and forward of Conv2d, `relu`): see network.py
 
     def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}

@@ -4,6 +4,8 @@ The three products of kernels/convolution.py are all there is. With the same wei
 
     Conv2d            y = convolve(x, w)          dx = input_gradient(dy, w)    dw = weight_gradient(x, dy)
     ConvTranspose2d   y = input_gradient(x, w)    dx = convolve(dy, w)          dw = weight_gradient(dy, x)
+
+Which algorithm computes them is chosen by shape, or by hand: `algorithm="im2col"`. In float64 it is always im2col.
 """
 
 from fractions import Fraction
@@ -11,7 +13,18 @@ from fractions import Fraction
 import numpy as np
 
 from minifcn import initialize
-from minifcn.kernels.convolution import Window, convolve, input_gradient, weight_gradient
+from minifcn.kernels import memory
+from minifcn.kernels.convolution import (
+    ALGORITHMS,
+    TRANSPOSED_ALGORITHMS,
+    convolve,
+    fits,
+    input_gradient,
+    transposed_convolve,
+    transposed_weight_gradient,
+    weight_gradient,
+)
+from minifcn.kernels.window import Window
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, positive, short
 
 ALL = ("input", "parameters")
@@ -20,8 +33,19 @@ ALL = ("input", "parameters")
 class _Convolution(Layer):
     """What the two have in common: their options, their parameters, and how they print."""
 
+    algorithms: tuple[str, ...] = ALGORITHMS
+
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, output_padding=0
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        algorithm,
+        output_padding=0,
     ):
         super().__init__()
         self.window = window = Window(
@@ -37,26 +61,19 @@ class _Convolution(Layer):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % window.groups:
                 raise ValueError(f"{name} (={channels}) must be divisible by groups (={window.groups})")
+        self.algorithm = algorithm
+        if algorithm not in self.algorithms:
+            raise ValueError(f"algorithm is {algorithm!r}; expected one of {', '.join(self.algorithms)}")
+        if not fits(algorithm, window):
+            raise ValueError(f"algorithm {algorithm!r} cannot do this window: {window}")
 
     def _initialize(self, shape, fan_in, bias, rng, dtype):
         self.params["weight"] = initialize.he(shape, fan_in, np.random.default_rng(rng), dtype)
         if bias:
             self.params["bias"] = np.zeros(self.out_channels, dtype)
 
-    def _start(self, shape, like):
-        """An array of the output's shape that holds the bias, or zeros, for the product to be added to."""
-        y = np.zeros(shape, like.dtype)
-        if "bias" in self.params:
-            y += self.params["bias"]
-        return y
-
-    def _parameter_gradients(self, x, dy, upstream):
-        grads = {"weight": np.zeros(self.params["weight"].shape, x.dtype)}
-        weight_gradient(x, dy, self.window, grads["weight"])
-        if "bias" in self.params:
-            # Row by row: a float32 sum of few numbers at a time loses little.
-            grads["bias"] = upstream.sum(axis=1).sum(axis=(0, 1))
-        return grads
+    def _gradient_buffers(self, dtype):
+        return {name: memory.empty(array.shape, dtype) for name, array in self.params.items()}
 
     def __repr__(self):
         window = self.window
@@ -73,6 +90,8 @@ class _Convolution(Layer):
             options.append(f"groups={window.groups}")
         if self.params and "bias" not in self.params:
             options.append("bias=False")
+        if self.algorithm != "auto":
+            options.append(f"algorithm={self.algorithm!r}")
         return f"{type(self).__name__}({', '.join(options)})"
 
 
@@ -102,28 +121,35 @@ class Conv2d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         *,
+        algorithm: str = "auto",
         rng: np.random.Generator | int | None = None,
         dtype: type = np.float32,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, algorithm)
         kh, kw = self.window.kernel_size
         shape = (kh, kw, in_channels // groups, out_channels)
         self._initialize(shape, kh * kw * in_channels // groups, bias, rng, dtype)
 
-    def forward(self, x, *, train=False, rng=None):
+    fuses_relu = True
+
+    def forward(self, x, *, train=False, rng=None, relu=False):
+        """With `relu`, y is max(0, y): a rectifier behind the layer, at no cost."""
         x = self._floats(x, self.params["weight"])
-        y = self._start(self.output_shape(x.shape), x)
-        convolve(x, self.params["weight"], self.window, y)
+        y = memory.empty(self.output_shape(x.shape), x.dtype)
+        convolve(x, self.params["weight"], self.params.get("bias"), self.window, y, relu, self.algorithm)
         return y, x
 
-    def backward(self, dy, cache, needs=ALL):
+    def backward(self, dy, cache, needs=ALL, *, through_relu=False):
+        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it."""
         x, dx, grads = cache, None, {}
         dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
         if "input" in needs:
-            dx = np.zeros_like(x)
-            input_gradient(dy, self.params["weight"], self.window, dx)
+            dx = memory.empty(x.shape, x.dtype)
+            gate = x if through_relu else None
+            input_gradient(dy, self.params["weight"], self.window, dx, gate, self.algorithm)
         if "parameters" in needs:
-            grads = self._parameter_gradients(x, dy, upstream=dy)
+            grads = self._gradient_buffers(x.dtype)
+            weight_gradient(x, dy, self.window, grads["weight"], grads.get("bias"), self.algorithm)
         return dx, grads
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -158,6 +184,8 @@ class ConvTranspose2d(_Convolution):
     (1, 34, 34, 21)
     """
 
+    algorithms = TRANSPOSED_ALGORITHMS
+
     def __init__(
         self,
         in_channels: int,
@@ -170,12 +198,12 @@ class ConvTranspose2d(_Convolution):
         bias: bool = True,
         dilation: int | Pair = 1,
         *,
+        algorithm: str = "auto",
         rng: np.random.Generator | int | None = None,
         dtype: type = np.float32,
     ):
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, output_padding
-        )
+        options = kernel_size, stride, padding, dilation, groups, algorithm, output_padding
+        super().__init__(in_channels, out_channels, *options)
         for extra, s, d in zip(self.output_padding, self.window.stride, self.window.dilation):
             if extra >= max(s, d):
                 raise ValueError(
@@ -188,18 +216,25 @@ class ConvTranspose2d(_Convolution):
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
-        y = self._start(self.output_shape(x.shape), x)
-        input_gradient(x, self.params["weight"], self.window, y)
+        y = memory.empty(self.output_shape(x.shape), x.dtype)
+        transposed_convolve(x, self.params["weight"], self.window, y, self.algorithm)
+        if "bias" in self.params:
+            y += self.params["bias"]
         return y, x
 
     def backward(self, dy, cache, needs=ALL):
         x, dx, grads = cache, None, {}
         dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
         if "input" in needs:
-            dx = np.zeros_like(x)
-            convolve(dy, self.params["weight"], self.window, dx)
+            dx = memory.empty(x.shape, x.dtype)
+            algorithm = "im2col" if self.algorithm == "im2col" else "auto"
+            convolve(dy, self.params["weight"], None, self.window, dx, algorithm=algorithm)
         if "parameters" in needs:
-            grads = self._parameter_gradients(dy, x, upstream=dy)
+            grads = self._gradient_buffers(x.dtype)
+            transposed_weight_gradient(dy, x, self.window, grads["weight"], self.algorithm)
+            if "bias" in grads:
+                # Row by row: a float32 sum of few numbers at a time loses little.
+                grads["bias"][...] = dy.sum(axis=1).sum(axis=(0, 1))
         return dx, grads
 
     def output_shape(self, *shapes: Shape) -> Shape:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minifcn.kernels import pooling
-from minifcn.kernels.convolution import Window
+from minifcn.kernels import memory, pooling
+from minifcn.kernels.window import Window
 from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, short
 
 
@@ -90,19 +90,35 @@ class MaxPool2d(_Pool2d):
     (1, 3, 3, 8)
     """
 
+    fuses_relu = True
+
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
-        y = np.empty(self.output_shape(x.shape), x.dtype)
-        argmax = np.empty(y.shape, np.int32)
-        pooling.max_pool(x, y, argmax, *self._options)
-        return y, (argmax, x.shape)
+        y = memory.empty(self.output_shape(x.shape), x.dtype)
+        if self._side_by_side:
+            where = memory.empty(y.shape, np.uint8)
+            pooling.max_pool_2x2(x, y, where)
+        else:
+            where = memory.empty(y.shape, np.int32)
+            pooling.max_pool(x, y, where, *self._options)
+        return y, (where, y, x.shape)
 
-    def backward(self, dy, cache):
-        argmax, shape = cache
-        dy = self._upstream(dy, argmax.shape, dy.dtype)
-        dx = np.zeros(shape, dy.dtype)
-        pooling.max_pool_backward(dy, argmax, dx, self._overlapping)
+    def backward(self, dy, cache, *, through_relu=False):
+        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it."""
+        where, y, shape = cache
+        dy = self._upstream(dy, y.shape, y.dtype)
+        dx = memory.empty(shape, y.dtype)
+        if self._side_by_side:
+            pooling.max_pool_2x2_backward(dy, where, y, through_relu, dx)
+        else:
+            dx[...] = 0
+            passing = np.where(y > 0, dy, 0) if through_relu else dy
+            pooling.max_pool_backward(passing, where, dx, self._overlapping)
         return dx, {}
+
+    @property
+    def _side_by_side(self):
+        return self.window == Window((2, 2), (2, 2))
 
 
 class AvgPool2d(_Pool2d):
@@ -116,7 +132,7 @@ class AvgPool2d(_Pool2d):
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
-        y = np.empty(self.output_shape(x.shape), x.dtype)
+        y = memory.empty(self.output_shape(x.shape), x.dtype)
         pooling.avg_pool(x, y, *self._options)
         return y, x.shape
 

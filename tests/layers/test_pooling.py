@@ -128,9 +128,9 @@ def test_of_equal_pixels_the_first_gets_the_gradient():
 def test_a_nan_is_the_maximum():
     x = np.zeros((1, 2, 6, 1), np.float32)
     x[0, 1, 1], x[0, 0, 2], x[0, 0, 4] = np.nan, np.nan, np.inf
-    y, (at, _) = MaxPool2d(2).forward(x)
+    y, (at, _, _) = MaxPool2d(2).forward(x)
     np.testing.assert_array_equal(y.ravel(), [np.nan, np.nan, np.inf])
-    assert at.ravel().tolist() == [7, 2, 4]
+    assert at.ravel().tolist() == [3, 0, 0]  # which of the four
 
 
 def test_a_window_beyond_the_padding_counts_only_the_pixels_it_has():

@@ -1,0 +1,84 @@
+"""Arrays in memory that is used again.
+
+The operating system hands out new memory page by page and clears each page at its first use. For a large array that
+takes as long as the arithmetic which fills it. A training step needs the same arrays every time; so when an
+array of `empty` is no longer used by anyone, its memory is kept for the next one of about its size.
+
+What is kept never exceeds what was once needed at one time: the most that was in use at any moment.
+"""
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+LARGE = 1 << 16  # bytes; the allocator of NumPy serves smaller arrays as well
+ALIGNMENT = 64  # bytes in a cache line: a vector that lies across two of them takes two reads
+
+
+def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> np.ndarray:
+    """As numpy.empty: an array whose numbers are anything, to be filled."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lease(_room(size), shape, dtype))
+
+
+class _Lease:
+    """The owner of an array's memory. NumPy keeps it as long as the array or any view of it lives."""
+
+    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
+        self.memory = memory
+        address = memory.ctypes.data
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (address + -address % ALIGNMENT, False),
+        }
+
+    def __del__(self):
+        _give_back(self.memory)
+
+
+_lock = threading.RLock()  # an array may be let go while this very thread looks for memory
+_idle: dict[int, list[np.ndarray]] = {}  # by size; sizes that were used last stand last
+_in_use = _kept = _most = 0  # bytes
+
+
+def _rounded(size: int) -> int:
+    """Up to a number of three binary digits, so that arrays of about one size can share memory."""
+    step = 1 << max(0, size.bit_length() - 3)
+    return -(-size // step) * step
+
+
+def _room(size: int) -> np.ndarray:
+    global _in_use, _kept, _most
+    size = _rounded(size) + ALIGNMENT
+    with _lock:
+        _in_use += size
+        _most = max(_most, _in_use)
+        if _idle.get(size):
+            _kept -= size
+            return _idle[size].pop()
+        while _in_use + _kept > _most:  # of what is kept, let go what was of no use for longest
+            oldest = next(iter(_idle))
+            if _idle[oldest]:
+                _idle[oldest].pop()
+                _kept -= oldest
+            else:
+                del _idle[oldest]
+    return np.empty(size, np.uint8)
+
+
+def _give_back(memory: np.ndarray) -> None:
+    global _in_use, _kept
+    with _lock:
+        _in_use -= memory.size
+        _kept += memory.size
+        _idle[memory.size] = _idle.pop(memory.size, [])
+        _idle[memory.size].append(memory)

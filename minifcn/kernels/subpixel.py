@@ -1,0 +1,159 @@
+"""Transposed convolution without overlapping: every output pixel fetches what it needs.
+
+With a stride of s and a kernel of m s taps, an output pixel is painted by only m input pixels in each direction; which
+taps they use depends on where the pixel lies between them, its phase: row h of the output, counted with the
+padding, is row a = h mod s of block q = h div s, and
+
+    y[q s + a] = sum over t < m of x[q - t] w[a + t s]
+
+So the m x m input pixels around a block, as one row of a matrix (im2col, with a kernel of m and no holes), times the
+weights of all phases side by side, are a block of s x s output pixels. Output rows come out whole, nothing is added
+twice. A kernel that is no multiple of the stride gets zeros at its end.
+
+Dilation 1, one group. Source: Shi et al., Is the deconvolution layer the same as a convolutional layer? (2016).
+"""
+
+import numpy as np
+
+from minifcn.kernels import memory
+from minifcn.kernels.im2col import im2col
+from minifcn.kernels.jit import get_threads, kernel
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, part_of_block
+from minifcn.kernels.team import four, share, team, two
+
+JOB = 64  # rows of the matrix that a thread takes at a time, at least
+
+
+def transposed_convolve(x, w, stride, padding, y):
+    """y = x painted with w: x (N, H, W, C_in), w (kh, kw, C_out, C_in), y (N, Ho, Wo, C_out)."""
+    plan = _Plan(x, y, w.shape, stride, padding)
+    cols = plan.patches(x)
+    panels = memory.empty((stride[0], plan.strips * COLUMNS * plan.K))
+    _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels.reshape(-1))
+    rows = -(-max(JOB, plan.blocks[1]) // plan.blocks[1])  # of blocks, so that a job is large enough
+    size = (-(-rows * plan.blocks[1] // ROWS) * ROWS) * plan.width + COLUMNS
+    work = memory.empty((get_threads(), size))
+    arguments = cols.reshape(-1), plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
+    _paint(*arguments, work, y.reshape(-1), y.shape)
+
+
+def weight_gradient(dy, x, stride, padding, dw):
+    """dw (kh, kw, C_out, C_in) of `transposed_convolve`, given dy, the gradient of its output, and its input x."""
+    plan = _Plan(x, dy, dw.shape, stride, padding)
+    cols = plan.patches(x)
+    depth = x.shape[0] * plan.blocks[0] * plan.blocks[1]
+    panels = memory.empty((get_threads(), (depth + ROWS) * COLUMNS))
+    arguments = cols.reshape(-1), plan.blocks, plan.K, plan.m, stride, padding, plan.strips, panels
+    _unpaint(*arguments, dy.reshape(-1), dy.shape, dw.reshape(-1), dw.shape)
+
+
+class _Plan:
+    """The sizes: m taps a phase and direction, the blocks of the output, K numbers a patch, and the `width` numbers of
+    a row of phases in so many strips of COLUMNS."""
+
+    def __init__(self, x, y, w_shape, stride, padding):
+        self.m = tuple(-(-k // s) for k, s in zip(w_shape, stride))
+        self.blocks = tuple(n + m - 1 for n, m in zip(x.shape[1:3], self.m))
+        self.K = self.m[0] * self.m[1] * x.shape[3]
+        self.width = stride[1] * y.shape[3]
+        self.strips = -(-self.width // COLUMNS)
+
+    def patches(self, x):
+        """x[q - t, r - t'] for all blocks (q, r), the farthest t first."""
+        cols = memory.empty((x.shape[0] * self.blocks[0], self.blocks[1], *self.m, x.shape[3]))
+        padding = tuple(m - 1 for m in self.m)
+        im2col(x, cols, 0, self.blocks[0], 0, (1, 1), padding, (1, 1))
+        return cols
+
+
+@kernel
+def _tap(k, a, column, m, stride, w_shape):
+    """Where the weight stands that number k of a patch has for phase a and column (b, o); -1 beyond the kernel."""
+    (mh, mw), (sh, sw), (kh, kw, C_out, C_in) = m, stride, w_shape
+    tap, c = divmod(k, C_in)
+    t, s = divmod(tap, mw)
+    b, o = divmod(column, C_out)
+    u, v = a + (mh - 1 - t) * sh, b + (mw - 1 - s) * sw
+    return ((u * kw + v) * C_out + o) * C_in + c if u < kh and v < kw else -1
+
+
+@team
+def _pack(thread, threads, w, w_shape, stride, m, strips, panels):
+    """panels[a, strip, k, column]."""
+    w_shape, stride, m = four(w_shape), two(stride), two(m)
+    K, width = m[0] * m[1] * w_shape[3], stride[1] * w_shape[2]
+    begin, end = share(stride[0] * strips, thread, threads)
+    for job in range(begin, end):
+        a, strip = divmod(job, strips)
+        for k in range(K):
+            for column in range(COLUMNS):
+                place = strip * COLUMNS + column
+                at = _tap(k, a, place, m, stride, w_shape) if place < width else -1
+                panels[(job * K + k) * COLUMNS + column] = w[at] if at >= 0 else 0
+
+
+@team
+def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, rows, work, y, output_shape):
+    """A job is one phase a of some rows of blocks. Strips go from the last to the first: the last reaches over into the
+    first columns of the next row, which are overwritten then."""
+    (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
+    work, width, steps = work[thread], sw * C, np.arange(min(K, DEPTH))
+    groups = (Q + rows - 1) // rows
+    begin, end = share(N * sh * groups, thread, threads)
+    for job in range(begin, end):
+        rest, group = divmod(job, groups)
+        n, a = divmod(rest, sh)
+        q_from, q_to = group * rows, min(Q, group * rows + rows)
+        count = (q_to - q_from) * R
+        first = (n * Q + q_from) * R * K
+        for strip in range(strips - 1, -1, -1):
+            for r in range(0, count, ROWS):
+                for k in range(0, K, DEPTH):
+                    starts = eight_rows(first + r * K + k, K, min(ROWS, count - r))
+                    panel = (strip * K + k) * COLUMNS
+                    to = r * width + strip * COLUMNS
+                    block(min(DEPTH, K - k), cols, starts, steps, panels[a], panel, work, to, width, k > 0)
+        for q in range(q_from, q_to):
+            h = q * sh + a - ph
+            if 0 <= h < Ho:
+                at, to, there = ((q - q_from) * R * sw + pw) * C, (n * Ho + h) * Wo * C, min(Wo, R * sw - pw) * C
+                for k in range(there):
+                    y[to + k] = work[at + k]
+                for k in range(there, Wo * C):
+                    y[to + k] = 0
+    for row in range(thread, N * Ho, threads):  # rows that no block reaches (output padding)
+        if (row % Ho + ph) // sh >= Q:
+            for k in range(row * Wo * C, (row + 1) * Wo * C):
+                y[k] = 0
+
+
+@team
+def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, panels, dy, output_shape, dw, w_shape):
+    """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
+    (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
+    w_shape, m, stride = four(w_shape), two(m), two(stride)
+    panel, depth, width = panels[thread], N * Q * R, sw * C
+    steps, edge = np.arange(min(depth, DEPTH)) * K, depth * COLUMNS
+    begin, end = share(sh * strips, thread, threads)
+    for job in range(begin, end):
+        a, strip = divmod(job, strips)
+        for place in range(depth):
+            image_row, r = divmod(place, R)
+            n, q = divmod(image_row, Q)
+            h = q * sh + a - ph
+            for column in range(COLUMNS):
+                b, o = divmod(strip * COLUMNS + column, C)
+                v = r * sw + b - pw
+                there = 0 <= h < Ho and 0 <= v < Wo and b < sw
+                panel[place * COLUMNS + column] = dy[((n * Ho + h) * Wo + v) * C + o] if there else 0
+        for k in range(0, K, ROWS):
+            rows = min(ROWS, K - k)
+            for d in range(0, depth, DEPTH):
+                starts = eight_rows(d * K + k, 1, rows)
+                p = d * COLUMNS
+                block(min(DEPTH, depth - d), cols, starts, steps, panel, p, panel, edge, COLUMNS, d > 0)
+            for r in range(rows):
+                for column in range(min(COLUMNS, width - strip * COLUMNS)):
+                    at = _tap(k + r, a, strip * COLUMNS + column, m, stride, w_shape)
+                    if at >= 0:
+                        dw[at] = panel[edge + r * COLUMNS + column]

@@ -1,0 +1,90 @@
+"""Kernels that every thread runs, each on its own share of the work.
+
+    @team
+    def double(thread, threads, x, y):
+        begin, end = share(x.size, thread, threads)
+        for i in range(begin, end):
+            y[i] = 2 * x[i]
+
+    double(x, y)        # each thread calls it, with its number from 0 and how many there are
+
+Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, as a function
+that is called by its address, and a loop of one line (`_run`) is compiled for each kind of arguments.
+
+Arguments are arrays, numbers and tuples of whole numbers; these arrive as arrays, `four` makes tuples of them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from minifcn.kernels import jit
+from minifcn.kernels.jit import kernel, prange
+
+__all__ = ["four", "share", "team", "two"]
+
+
+def team(function: Callable) -> Callable:
+    """`function(thread, threads, ...)`, run by all threads when it is called with the other arguments."""
+    if jit.CHECKED:  # an exception that is raised in a thread would be lost: one share after the other
+        checked = kernel(function)
+
+        def in_turn(*arguments: Any) -> None:
+            threads = jit.get_threads()
+            for thread in range(threads):
+                checked(thread, threads, *map(_plain, arguments))
+
+        return in_turn
+
+    compiled: dict[tuple, Any] = {}
+
+    def launch(*arguments: Any) -> None:
+        arguments = tuple(map(_plain, arguments))
+        kinds = tuple(map(_kind, arguments))
+        work = compiled.get(kinds)
+        if work is None:
+            work = compiled[kinds] = _compile(function, arguments)
+        _run(work, jit.get_threads(), arguments)
+
+    return launch
+
+
+def _compile(function, arguments):
+    signature = types.void(types.int64, types.int64, *map(numba.typeof, arguments))
+    with jit.caching_here():
+        return numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+
+
+@kernel(parallel=True)
+def _run(work, threads, arguments):
+    for thread in prange(threads):
+        work(np.int64(thread), threads, *arguments)
+
+
+def _plain(argument):
+    return np.array(argument, np.int64) if type(argument) is tuple else argument
+
+
+def _kind(argument):
+    return (argument.dtype, argument.ndim) if type(argument) is np.ndarray else type(argument)
+
+
+@kernel
+def share(jobs, thread, threads):
+    """From which job to which this thread works."""
+    return jobs * thread // threads, jobs * (thread + 1) // threads
+
+
+@kernel
+def two(numbers):
+    """The two numbers of an array as a tuple."""
+    return numbers[0], numbers[1]
+
+
+@kernel
+def four(numbers):
+    """The four numbers of an array as a tuple."""
+    return numbers[0], numbers[1], numbers[2], numbers[3]

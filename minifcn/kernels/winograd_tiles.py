@@ -1,0 +1,247 @@
+"""The transforms of Winograd's convolution F(4x4, 3x3), tile by tile. The products between them: winograd.py.
+
+In one dimension, four outputs of a kernel of three taps need 12 multiplications, or 6 if input and kernel are
+first added up in the right way:
+
+    y = Aᵀ [(G w) · (Bᵀ d)]        d six inputs, w three taps, y four outputs, · number by number
+
+A kernel is a polynomial, its taps the coefficients; to convolve is to multiply polynomials; and a product of polynomials
+is known from its values at enough points. Six points are enough: 0, ±√½, ±√2 and infinity. (The points 0, ±1, ±2
+of the paper make rounder numbers and four times the rounding error.)
+
+In two dimensions the same is done to the rows and then to the columns: 36 multiplications instead of 144. Each `line`
+below is one of these matrices times a line of numbers, in all lanes (channels) at once; each `tile` is both
+directions. The gradients need the transposes of the same three matrices.
+
+Sources: Lavin & Gray, Fast algorithms for convolutional neural networks (2016), section 4.3; the choice of points:
+Barabasz, Anderson, Soodhalter & Gregg, Error analysis and improving the accuracy of Winograd convolution (2020).
+"""
+
+import numpy as np
+
+from minifcn.kernels.jit import kernel
+from minifcn.kernels.vector import LANES, fma, load, maximum, splat, store, where_positive
+
+R = np.sqrt(0.5)  # and 2 R is √2
+
+# The definitions: row p of G and column p of Aᵀ hold the powers of a point, up to a factor that is left out of Aᵀ.
+B_TRANSPOSED = np.array(
+    [
+        [1, 0, -5 / 2, 0, 1, 0],
+        [0, -2 * R, -2, R, 1, 0],
+        [0, 2 * R, -2, -R, 1, 0],
+        [0, -R, -1 / 2, 2 * R, 1, 0],
+        [0, R, -1 / 2, -2 * R, 1, 0],
+        [0, 1, 0, -5 / 2, 0, 1],
+    ]
+)
+G = np.array(
+    [
+        [1, 0, 0],
+        [-2 / 3, -2 / 3 * R, -1 / 3],
+        [-2 / 3, 2 / 3 * R, -1 / 3],
+        [1 / 6, R / 3, 1 / 3],
+        [1 / 6, -R / 3, 1 / 3],
+        [0, 0, 1],
+    ]
+)
+A_TRANSPOSED = np.array(
+    [
+        [1, 1, 1, 1, 1, 0],
+        [0, R, -R, 2 * R, -2 * R, 0],
+        [0, 1 / 2, 1 / 2, 2, 2, 0],
+        [0, R / 2, -R / 2, 4 * R, -4 * R, 1],
+    ]
+)
+_r, _2r, _4r, _r2 = np.float32(R), np.float32(2 * R), np.float32(4 * R), np.float32(R / 2)
+_half, _2, _5_2 = np.float32(1 / 2), np.float32(2), np.float32(5 / 2)
+_third, _2_3, _6th, _2r_3, _r_3 = (np.float32(n) for n in (1 / 3, 2 / 3, 1 / 6, 2 / 3 * R, R / 3))
+
+
+# ---------------------------------------------------------------- lines
+
+
+@kernel
+def input_line(d0, d1, d2, d3, d4, d5):
+    """Bᵀ d: of six pixels."""
+    even, odd = fma(splat(-_2), d2, d4), fma(splat(_r), d3, splat(-_2r) * d1)
+    near, far = fma(splat(-_half), d2, d4), fma(splat(_2r), d3, splat(-_r) * d1)
+    first, last = fma(splat(-_5_2), d2, d0 + d4), fma(splat(-_5_2), d3, d1 + d5)
+    return first, even + odd, even - odd, near + far, near - far, last
+
+
+@kernel
+def output_line(m0, m1, m2, m3, m4, m5):
+    """Aᵀ m: four outputs of six products."""
+    s, t, p, q = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    y1 = fma(splat(_2r), q, splat(_r) * t)
+    y2 = fma(splat(_2), p, splat(_half) * s)
+    y3 = fma(splat(_4r), q, fma(splat(_r2), t, m5))
+    return m0 + s + p, y1, y2, y3
+
+
+@kernel
+def gradient_line(y0, y1, y2, y3):
+    """A y: what six products get of four outputs' gradients."""
+    even, odd = fma(splat(_half), y2, y0), fma(splat(_r2), y3, splat(_r) * y1)
+    near, far = fma(splat(_2), y2, y0), fma(splat(_4r), y3, splat(_2r) * y1)
+    return y0, even + odd, even - odd, near + far, near - far, y3
+
+
+@kernel
+def kernel_line(w0, w1, w2):
+    """G w: of three taps."""
+    even, odd = fma(splat(-_2_3), w0, splat(-_third) * w2), splat(_2r_3) * w1
+    near, far = fma(splat(_6th), w0, splat(_third) * w2), splat(_r_3) * w1
+    return w0, even - odd, even + odd, near + far, near - far, w2
+
+
+@kernel
+def kernel_gradient_line(u0, u1, u2, u3, u4, u5):
+    """Gᵀ u: what three taps get."""
+    s, t, p, q = u1 + u2, u1 - u2, u3 + u4, u3 - u4
+    w0 = fma(splat(_6th), p, fma(splat(-_2_3), s, u0))
+    w1 = fma(splat(_r_3), q, splat(-_2r_3) * t)
+    w2 = fma(splat(_third), p - s, u5)
+    return w0, w1, w2
+
+
+# ---------------------------------------------------------------- tiles
+
+
+@kernel
+def input_tile(x, at, row, pixel, channels, v, to, step):
+    """Bᵀ d B of the 6x6 pixels from x[at] on, whose rows are `row` and whose pixels are `pixel` numbers apart; number
+    (i, j) goes to v[to + (6 i + j) step], channel by channel."""
+    for c in range(0, channels, LANES):
+        a = at + c
+        r0, r1, r2 = _input_row(x, a, pixel), _input_row(x, a + row, pixel), _input_row(x, a + 2 * row, pixel)
+        a += 3 * row
+        r3, r4, r5 = _input_row(x, a, pixel), _input_row(x, a + row, pixel), _input_row(x, a + 2 * row, pixel)
+        for j in range(6):
+            column = input_line(r0[j], r1[j], r2[j], r3[j], r4[j], r5[j])
+            for i in range(6):
+                store(v, to + c + (6 * i + j) * step, column[i])
+
+
+@kernel
+def _input_row(x, a, step):
+    b = a + 3 * step
+    return input_line(
+        load(x, a), load(x, a + step), load(x, a + 2 * step), load(x, b), load(x, b + step), load(x, b + 2 * step)
+    )
+
+
+@kernel
+def output_tile(m, at, step, bias, relu, gated, gate, y, to, row, pixel, channels):
+    """Aᵀ m A + bias, the 4x4 outputs of a tile, to y[to] and on. With `relu`, of these max(0, y).
+
+    With `gated` the outputs are gradients of what came out of a ReLU, the array `gate`: 0 where that was 0.
+    """
+    zero = splat(np.float32(0))
+    for c in range(0, channels, LANES):
+        b, a = load(bias, c), at + c
+        r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
+        r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
+        r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)
+        for j in range(4):
+            column = output_line(r0[j], r1[j], r2[j], r3[j], r4[j], r5[j])
+            for i in range(4):
+                value, place = column[i] + b, to + c + i * row + j * pixel
+                if relu:
+                    value = maximum(zero, value)
+                if gated:
+                    value = where_positive(load(gate, place), value)
+                store(y, place, value)
+
+
+@kernel
+def _output_row(m, a, step):
+    b = a + 3 * step
+    return output_line(
+        load(m, a), load(m, a + step), load(m, a + 2 * step), load(m, b), load(m, b + step), load(m, b + 2 * step)
+    )
+
+
+@kernel
+def gradient_tile(dy, at, row, pixel, m, to, step):
+    """A dy Aᵀ of the 4x4 pixels from dy[at] on, in LANES channels; number (i, j) goes to m[to + (6 i + j) step]."""
+    r0, r1 = _gradient_row(dy, at, pixel), _gradient_row(dy, at + row, pixel)
+    r2, r3 = _gradient_row(dy, at + 2 * row, pixel), _gradient_row(dy, at + 3 * row, pixel)
+    for j in range(6):
+        column = gradient_line(r0[j], r1[j], r2[j], r3[j])
+        for i in range(6):
+            store(m, to + (6 * i + j) * step, column[i])
+
+
+@kernel
+def _gradient_row(dy, a, step):
+    return gradient_line(load(dy, a), load(dy, a + step), load(dy, a + 2 * step), load(dy, a + 3 * step))
+
+
+@kernel
+def kernel_tile(w, at, row, pixel, u, to, step):
+    """G w Gᵀ of LANES 3x3 kernels, tap (i, j) of which is at w[at + i row + j pixel]; to u[to + (6 i + j) step]."""
+    r0, r1, r2 = _kernel_row(w, at, pixel), _kernel_row(w, at + row, pixel), _kernel_row(w, at + 2 * row, pixel)
+    for j in range(6):
+        column = kernel_line(r0[j], r1[j], r2[j])
+        for i in range(6):
+            store(u, to + (6 * i + j) * step, column[i])
+
+
+@kernel
+def _kernel_row(w, a, step):
+    return kernel_line(load(w, a), load(w, a + step), load(w, a + 2 * step))
+
+
+@kernel
+def kernel_gradient_tile(u, at, step, w, to, row, pixel):
+    """Gᵀ u G: the inverse way of `kernel_tile`, for gradients."""
+    r0, r1 = _kernel_gradient_row(u, at, step), _kernel_gradient_row(u, at + 6 * step, step)
+    r2, r3 = _kernel_gradient_row(u, at + 12 * step, step), _kernel_gradient_row(u, at + 18 * step, step)
+    r4, r5 = _kernel_gradient_row(u, at + 24 * step, step), _kernel_gradient_row(u, at + 30 * step, step)
+    for j in range(3):
+        column = kernel_gradient_line(r0[j], r1[j], r2[j], r3[j], r4[j], r5[j])
+        for i in range(3):
+            store(w, to + i * row + j * pixel, column[i])
+
+
+@kernel
+def _kernel_gradient_row(u, a, step):
+    b = a + 3 * step
+    return kernel_gradient_line(
+        load(u, a), load(u, a + step), load(u, a + 2 * step), load(u, b), load(u, b + step), load(u, b + 2 * step)
+    )
+
+
+# ---------------------------------------------------------------- at the borders
+
+
+@kernel
+def cut(x, shape, place, size, out, to, channels):
+    """The size x size pixels of image n from (h, w) on, place = (n, h, w), with zeros outside the image; and zeros
+    behind the last channel up to `channels`. To out[to], pixel by pixel."""
+    (N, H, W, C), (n, h, w) = shape, place
+    for i in range(h, h + size):
+        for j in range(w, w + size):
+            inside = 0 <= i < H and 0 <= j < W
+            at = ((n * H + i) * W + j) * C
+            for c in range(C):
+                out[to + c] = x[at + c] if inside else 0
+            for c in range(C, channels):
+                out[to + c] = 0
+            to += channels
+
+
+@kernel
+def paste(out, at, channels, gated, gate, y, shape, place):
+    """The other way: of 4x4 pixels those inside the image, and of their channels those that it has."""
+    (N, H, W, C), (n, h, w) = shape, place
+    for i in range(h, h + 4):
+        for j in range(w, w + 4):
+            if i < H and j < W:
+                to = ((n * H + i) * W + j) * C
+                for c in range(C):
+                    passes = not gated or gate[to + c] > 0
+                    y[to + c] = out[at + c] if passes else 0
+            at += channels
