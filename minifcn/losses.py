@@ -13,6 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minifcn.kernels import cross_entropy as kernel
+from minifcn.kernels import memory
+
 Loss = Callable[..., tuple[float, np.ndarray]]
 
 
@@ -56,30 +59,21 @@ def cross_entropy(
     >>> print(f"{value:.4f}", dscores.ravel())
     1.3863 [ 0.25  0.25 -0.75  0.25]
     """
-    target, valid = _check(scores, labels, ignore_label)
+    valid = _check(scores, labels, ignore_label)
     K = scores.shape[-1]
-    weights = valid.astype(np.float64)
-    if class_weights is not None:
-        weights *= _check_weights("class_weights", class_weights, (K,))[target]
-    if pixel_weights is not None:
-        weights *= _check_weights("pixel_weights", pixel_weights, labels.shape)
-    total = weights.sum()
-    if total == 0:
+    shares = _shares(valid, labels, scores, class_weights, pixel_weights)
+    if not shares.any():
         return 0.0, np.zeros(scores.shape, scores.dtype)
-
-    # One array the size of the scores: first shifted scores, then their exponentials, then the gradient.
-    z = np.subtract(scores, _over_classes(np.maximum, scores)[..., None], order="C")
-    true = z.reshape(-1)
-    at = _true_class(target, K)
-    true_z = true[at]
-    np.exp(z, out=z)
-    sums = _over_classes(np.add, z)
-    value = float(np.sum(weights * (np.log(sums) - true_z)) / total)
-
-    share = (weights / total).astype(scores.dtype)
-    z *= (share / sums)[..., None]
-    true[at] -= share
-    return value, z
+    if labels.dtype != np.uint8:
+        labels = _target(labels, valid)
+    dscores = memory.empty(scores.shape, scores.dtype)
+    value = kernel.cross_entropy(
+        np.ascontiguousarray(scores).reshape(-1, K),
+        labels.ravel(),
+        shares.ravel(),
+        dscores.reshape(-1, K),
+    )
+    return value, dscores
 
 
 def dice(
@@ -107,13 +101,14 @@ def dice(
     >>> value
     0.5
     """
-    target, valid = _check(scores, labels, ignore_label)
+    valid = _check(scores, labels, ignore_label)
     if not valid.any():
         return 0.0, np.zeros(scores.shape, scores.dtype)
     K = scores.shape[-1]
     p = softmax(scores)
     p[~valid] = 0.0  # an ignored pixel is in no sum, and the softmax rule then gives it no gradient
-    at = _true_class(target, K)
+    target = _target(labels, valid)
+    at = np.arange(0, target.size * K, K).reshape(target.shape) + target  # in the flattened scores
 
     pixels = np.bincount(target.ravel(), weights=valid.ravel(), minlength=K)
     overlap = np.bincount(target.ravel(), weights=p.reshape(-1)[at].ravel(), minlength=K)
@@ -169,13 +164,27 @@ def _over_classes(ufunc: np.ufunc, scores: np.ndarray) -> np.ndarray:
     return result
 
 
-def _true_class(target: np.ndarray, K: int) -> np.ndarray:
-    """Where each pixel's true class stands in a flattened (N, H, W, K) array, in the shape of `target`."""
-    return np.arange(0, target.size * K, K).reshape(target.shape) + target
+def _shares(
+    valid: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    class_weights: np.ndarray | None,
+    pixel_weights: np.ndarray | None,
+) -> np.ndarray:
+    """w_p / Σ w_p in the shape of the labels and the dtype of the scores; zeros if all weights are 0."""
+    if class_weights is None and pixel_weights is None:
+        return valid * scores.dtype.type(1 / (np.count_nonzero(valid) or 1))
+    weights = valid.astype(np.float64)
+    if class_weights is not None:
+        of_class = _check_weights("class_weights", class_weights, scores.shape[-1:])
+        weights *= of_class[_target(labels, valid)]
+    if pixel_weights is not None:
+        weights *= _check_weights("pixel_weights", pixel_weights, labels.shape)
+    return (weights / (weights.sum() or 1)).astype(scores.dtype)
 
 
-def _check(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each pixel as an index (0 where ignored), and which pixels are valid."""
+def _check(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> np.ndarray:
+    """Which pixels are valid, if everything is as it must be."""
     if not np.issubdtype(scores.dtype, np.floating):
         raise TypeError(f"scores must be floating, found {scores.dtype}")
     if not np.issubdtype(labels.dtype, np.integer):
@@ -190,7 +199,12 @@ def _check(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> tuple[n
     if wrong.any():
         found = ", ".join(str(value) for value in np.unique(labels[wrong])[:10])
         raise ValueError(f"labels must be 0..{K - 1} or {ignore_label} (ignored), found {found}")
-    return np.where(valid, labels, 0).astype(np.intp), valid
+    return valid
+
+
+def _target(labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The class of each pixel as an index, 0 where it is not valid."""
+    return np.where(valid, labels, 0).astype(np.intp)
 
 
 def _check_weights(name: str, weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

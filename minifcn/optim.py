@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-BLOCK = 1 << 16  # numbers updated at a time: few enough to stay in the cache from one operation to the next
+from minifcn.kernels import updates
 
 
 class Optimizer:
@@ -54,7 +54,6 @@ class Optimizer:
             for name in self.trained
             for buffer in self.buffer_names
         }
-        self.scratch = np.empty((2, BLOCK), dtypes.pop())
 
     def step(self, grads: Mapping[str, np.ndarray], lr: float | None = None) -> None:
         """Update the parameters once; `lr`, if given, is the learning rate of this step.
@@ -69,14 +68,12 @@ class Optimizer:
             buffers = [self.buffers[f"{name}.{buffer}"] for buffer in self.buffer_names]
             w, g, *buffers = (array.reshape(-1) for array in (self.params[name], grads[name], *buffers))
             rate, decay = lr * self.rates[name], self.weight_decay * self.decays[name]
-            for start in range(0, w.size, BLOCK):
-                part = slice(start, start + BLOCK)
-                self.update(w[part], g[part], [buffer[part] for buffer in buffers], rate, decay)
+            self.update(w, g, buffers, rate, decay)
 
     def update(
         self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
     ) -> None:
-        """The update rule, on flat arrays of at most BLOCK numbers. Changes `w` and `buffers`, not `g`."""
+        """The update rule, on flat arrays. Changes `w` and `buffers`, not `g`."""
         raise NotImplementedError
 
     def state(self) -> dict[str, np.ndarray]:
@@ -141,15 +138,8 @@ class SGD(Optimizer):
     def update(
         self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
     ) -> None:
-        v = scratch = self.scratch[0, : w.size]
-        np.multiply(w, decay, out=scratch)
-        scratch += g
-        if buffers:
-            (v,) = buffers
-            v *= self.momentum
-            v += scratch
-        np.multiply(v, lr, out=scratch)
-        w -= scratch
+        v = buffers[0] if buffers else np.empty(0, w.dtype)
+        updates.sgd(w, g, v, lr, self.momentum, decay)
 
 
 class Adam(Optimizer):
@@ -187,26 +177,7 @@ class Adam(Optimizer):
         self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
     ) -> None:
         m, v = buffers
-        beta1, beta2 = self.betas
-        decayed, scratch = self.scratch[:, : w.size]
-        np.multiply(w, decay, out=decayed)
-        decayed += g
-
-        m *= beta1
-        np.multiply(decayed, 1 - beta1, out=scratch)
-        m += scratch
-
-        v *= beta2
-        np.multiply(decayed, decayed, out=scratch)
-        scratch *= 1 - beta2
-        v += scratch
-
-        np.sqrt(v, out=scratch)
-        scratch /= math.sqrt(1 - beta2**self.steps)
-        scratch += self.eps
-        np.divide(m, scratch, out=scratch)
-        scratch *= lr / (1 - beta1**self.steps)
-        w -= scratch
+        updates.adam(w, g, m, v, lr, self.betas, self.eps, decay, self.steps)
 
 
 Schedule = Callable[[int], float]  # the number of the step, from 0, to its learning rate

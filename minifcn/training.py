@@ -33,6 +33,7 @@ from minifcn.data import (
 )
 from minifcn.errors import InputError, NonFiniteError
 from minifcn.files import make_folder, replacing
+from minifcn.kernels.finite import all_finite
 from minifcn.kernels.jit import set_threads
 from minifcn.network import Network, Tape
 from minifcn.segmenter import Segmenter
@@ -294,16 +295,16 @@ def held_out_shapes() -> Shapes:
 
 def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:
     """Stop on the first number that is not finite, and say where it came from."""
-    if math.isfinite(value) and all(np.isfinite(grad).all() for grad in grads.values()):
+    if math.isfinite(value) and all(all_finite(grad) for grad in grads.values()):
         return
     for name, activation in tape.items():
-        if not np.isfinite(activation).all():
+        if not all_finite(activation):
             raise NonFiniteError(
                 f"step {step}: {name} has a value that is not finite (the loss is {value}). "
                 "A smaller --lr may help; the last checkpoint is as it was"
             )
     for name in reversed(grads):  # backward runs from the end, so the last one is where it began
-        if not np.isfinite(grads[name]).all():
+        if not all_finite(grads[name]):
             raise NonFiniteError(
                 f"step {step}: the gradient of {name} is not finite (the loss is {value}). "
                 "A smaller --lr may help; the last checkpoint is as it was"

@@ -1,0 +1,101 @@
+"""The update rules of the optimisers, each in one pass over the parameters and over all threads.
+
+Flat arrays of one float type, changed in place. An update computes little; what takes time is to bring w, the
+gradient and the buffers from memory, and NumPy brings them anew for each operation. The kernels round after the
+same operations as the definitions, in the same order, so the bits are the same for any number of threads. Hence
+a small array, not worth waking the threads for, can take the definition: half of a network's parameters are
+biases and the like.
+"""
+
+import math
+
+import numpy as np
+
+from minifcn.kernels.jit import kernel, prange
+
+SMALL = 1 << 11  # numbers: up to here NumPy is about as fast as a launch
+
+
+def sgd_definition(
+    w: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float, decay: float
+) -> None:
+    """v ← momentum · v + g + decay · w, then w ← w - lr · v; an empty `v` stands for no momentum."""
+    step = decay * w + g
+    if v.size:
+        v[...] = momentum * v + step
+        step = v
+    w -= lr * step
+
+
+def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float, decay: float) -> None:
+    """The same, to the bit, for contiguous arrays."""
+    if _is_small_or_rare(w):
+        sgd_definition(w, g, v, lr, momentum, decay)
+        return
+    _sgd(w, g, v, *map(w.dtype.type, (lr, momentum, decay)))
+
+
+@kernel(parallel=True)
+def _sgd(w, g, v, lr, momentum, decay):
+    for i in prange(w.size):
+        step = decay * w[i] + g[i]
+        if v.size:
+            step = momentum * v[i] + step
+            v[i] = step
+        w[i] -= lr * step
+
+
+def adam_definition(
+    w: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    decay: float,
+    step: int,
+) -> None:
+    """Step 1, 2, ... of Adam:
+
+    g ← g + decay · w        m ← β₁ m + (1 - β₁) g        v ← β₂ v + (1 - β₂) g²
+    w ← w - lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + eps)        t = step
+    """
+    (beta1, beta2), unbiased1, unbiased2 = betas, 1 - betas[0] ** step, math.sqrt(1 - betas[1] ** step)
+    g = decay * w + g
+    m[...] = beta1 * m + (1 - beta1) * g
+    v[...] = beta2 * v + (1 - beta2) * (g * g)
+    w -= lr / unbiased1 * (m / (np.sqrt(v) / unbiased2 + eps))
+
+
+def adam(
+    w: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    decay: float,
+    step: int,
+) -> None:
+    """The same, to the bit, for contiguous arrays."""
+    if _is_small_or_rare(w):
+        adam_definition(w, g, m, v, lr, betas, eps, decay, step)
+        return
+    (beta1, beta2), unbiased1, unbiased2 = betas, 1 - betas[0] ** step, math.sqrt(1 - betas[1] ** step)
+    numbers = (beta1, 1 - beta1, beta2, 1 - beta2, lr / unbiased1, unbiased2, eps, decay)
+    _adam(w, g, m, v, *map(w.dtype.type, numbers))
+
+
+@kernel(parallel=True)
+def _adam(w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiased2, eps, decay):
+    for i in prange(w.size):
+        gradient = decay * w[i] + g[i]
+        m[i] = beta1 * m[i] + rest1 * gradient
+        v[i] = beta2 * v[i] + rest2 * (gradient * gradient)
+        w[i] -= rate * (m[i] / (np.sqrt(v[i]) / unbiased2 + eps))
+
+
+def _is_small_or_rare(w: np.ndarray) -> bool:
+    return w.size <= SMALL or w.dtype not in (np.float32, np.float64)
