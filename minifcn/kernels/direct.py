@@ -12,14 +12,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import (
-    COLUMNS,
-    DEPTH,
-    block,
-    eight_rows,
-    narrow_block,
-    sixteen_rows,
-)
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, strip
 from minifcn.kernels.team import four, share, team, two
 from minifcn.kernels.vector import LANES
 
@@ -49,7 +42,7 @@ def _convolve(x, w, turned, bias, plan, y, relu, gate):
 def weight_gradient(x, dy, window, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     plan = _Plan(x, dy, window.kernel_size, window.stride, window.padding, window.dilation)
-    rows = np.pad(plan.taps, (0, -plan.taps.size % 16), mode="edge")  # whole blocks of rows
+    rows = np.pad(plan.taps, (0, -plan.taps.size % ROWS), mode="edge")  # whole blocks of rows
     sums = memory.empty((get_threads(), rows.size, plan.columns))
     bias_sums = np.zeros((get_threads(), plan.columns), np.float32)
     images = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
@@ -65,8 +58,7 @@ class _Plan:
 
     def __init__(self, x, y, kernel_size, stride, padding, dilation):
         (kh, kw), C, self.columns = kernel_size, x.shape[3], -(-y.shape[3] // LANES) * LANES
-        rows = 16 if self.columns % COLUMNS else 8  # a block of one vector of columns has sixteen
-        pixels = -(-y.shape[2] // rows) * rows
+        pixels = -(-y.shape[2] // ROWS) * ROWS
         pitch = ((pixels - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
         out = -(-kh * pitch // 16) * 16
         self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, out, self.columns
@@ -134,14 +126,9 @@ def _rows(
             width = min(COLUMNS, columns - c)
             for k in range(0, K, DEPTH):
                 depth, steps, panel = min(DEPTH, K - k), taps[k:], c * K + k * width
-                if width == COLUMNS:
-                    for j in range(0, Wo, 8):
-                        rows, to = eight_rows(j * pixel, pixel, 8), out + j * columns + c
-                        block(depth, work, rows, steps, panels, panel, work, to, columns, k > 0)
-                else:
-                    for j in range(0, Wo, 16):
-                        rows, to = sixteen_rows(j * pixel, pixel), out + j * columns + c
-                        narrow_block(depth, work, rows, steps, panels, panel, work, to, columns, k > 0)
+                for j in range(0, Wo, ROWS):
+                    rows, to = eight_rows(j * pixel, pixel, ROWS), out + j * columns + c
+                    strip(width, depth, work, rows, steps, panels, panel, width, work, to, columns, k > 0)
         for j in range(Wo):
             at, to = out + j * columns, (row * Wo + j) * C_out
             for c in range(C_out):
@@ -176,15 +163,9 @@ def _weight_rows(
                     bias_sums[c + k] += dy[at + k]
                 for k in range(there, width):
                     work[panel + j * width + k] = 0
-            for tap in range(0, taps.size, 16):
-                to = tap * columns + c
-                if width == COLUMNS:
-                    block(Wo, work, eight_of(taps, tap), steps, work, panel, sums, to, columns, True)
-                    to += 8 * columns
-                    block(Wo, work, eight_of(taps, tap + 8), steps, work, panel, sums, to, columns, True)
-                else:
-                    rows = eight_of(taps, tap) + eight_of(taps, tap + 8)
-                    narrow_block(Wo, work, rows, steps, work, panel, sums, to, columns, True)
+            for tap in range(0, taps.size, ROWS):
+                rows, to = eight_of(taps, tap), tap * columns + c
+                strip(width, Wo, work, rows, steps, work, panel, width, sums, to, columns, True)
 
 
 @kernel

@@ -69,11 +69,10 @@ def _matmul(thread, threads, a, row, step, b, out, M, K, N, panels):
                     rows = min(ROWS, M - i)
                     starts = eight_rows(i * row + k * step, row, rows)
                     if rows == ROWS and columns == COLUMNS:
-                        block(depth, a, starts, steps, panel, 0, out, i * N + j, N, True)
+                        block(depth, a, starts, steps, panel, 0, COLUMNS, out, i * N + j, N, True)
                     else:
-                        part_of_block(
-                            depth, a, starts, steps, panel, 0, panel, edge, out, i * N + j, N, rows, columns, True
-                        )
+                        here = (out, i * N + j, N, rows, columns)
+                        part_of_block(depth, a, starts, steps, panel, 0, COLUMNS, panel, edge, *here, True)
 
 
 @kernel
@@ -103,10 +102,10 @@ def eight_rows(first, row, rows):
 
 
 @kernel
-def block(depth, a, rows, steps, panel, p, out, c, ldc, add):
-    """out[8 rows, 2 vectors] = or, with `add`, += a[8 rows, depth] panel[depth, 2 vectors]; all sums in registers.
+def block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
+    """out[8 rows, 2 vectors] = or, with `add`, += a[8 rows, depth] b[depth, 2 vectors]; all sums in registers.
 
-    Number k of row i is a[rows[i] + steps[k]]. The panel starts at p, the block of `out` at c, its rows ldc apart.
+    Number k of row i is a[rows[i] + steps[k]]. That of b starts at p, its rows ldb apart; that of `out` at c and ldc.
     """
     V = LANES
     a0, a1, a2, a3, a4, a5, a6, a7 = rows
@@ -120,7 +119,7 @@ def block(depth, a, rows, steps, panel, p, out, c, ldc, add):
         s40, s41, s50, s51 = load(out, c4), load(out, c4 + V), load(out, c5), load(out, c5 + V)
         s60, s61, s70, s71 = load(out, c6), load(out, c6 + V), load(out, c7), load(out, c7 + V)
     for k in range(depth):
-        at, b0, b1 = steps[np.uint64(k)], load(panel, p + k * 2 * V), load(panel, p + k * 2 * V + V)
+        at, b0, b1 = steps[np.uint64(k)], load(b, p + k * ldb), load(b, p + k * ldb + V)
         x = broadcast(a, a0 + at)
         s00, s01 = fma(x, b0, s00), fma(x, b1, s01)
         x = broadcast(a, a1 + at)
@@ -144,7 +143,7 @@ def block(depth, a, rows, steps, panel, p, out, c, ldc, add):
 
 
 @kernel
-def part_of_block(depth, a, starts, steps, panel, p, edge, e, out, c, ldc, rows, columns, add):
+def part_of_block(depth, a, starts, steps, b, p, ldb, edge, e, out, c, ldc, rows, columns, add):
     """`block`, of which only `rows` x `columns` numbers belong to `out`: computed at edge[e:], the same sums in the same
     order, and copied."""
     for r in range(rows):
@@ -154,52 +153,36 @@ def part_of_block(depth, a, starts, steps, panel, p, edge, e, out, c, ldc, rows,
             edge[e + r * COLUMNS + k] = 0
     for k in range(rows * COLUMNS, ROWS * COLUMNS):
         edge[e + k] = 0
-    block(depth, a, starts, steps, panel, p, edge, e, COLUMNS, add)
+    block(depth, a, starts, steps, b, p, ldb, edge, e, COLUMNS, add)
     for r in range(rows):
         for k in range(columns):
             out[c + r * ldc + k] = edge[e + r * COLUMNS + k]
 
 
 @kernel
-def sixteen_rows(first, row):
-    """Where sixteen rows start."""
-    a, b, c = first + 4 * row, first + 8 * row, first + 12 * row
-    return (
-        (first, first + row, first + 2 * row, first + 3 * row)
-        + (a, a + row, a + 2 * row, a + 3 * row)
-        + (b, b + row, b + 2 * row, b + 3 * row)
-        + (c, c + row, c + 2 * row, c + 3 * row)
-    )
+def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
+    """`block` for the last columns, where one vector is enough: out[8 rows, 1 vector]."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = rows
+    c1, c2, c3, c4 = c + ldc, c + 2 * ldc, c + 3 * ldc, c + 4 * ldc
+    c5, c6, c7 = c + 5 * ldc, c + 6 * ldc, c + 7 * ldc
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = splat(np.float32(0))
+    if add:
+        s0, s1, s2, s3 = load(out, c), load(out, c1), load(out, c2), load(out, c3)
+        s4, s5, s6, s7 = load(out, c4), load(out, c5), load(out, c6), load(out, c7)
+    for k in range(depth):
+        at, y = steps[np.uint64(k)], load(b, p + k * ldb)
+        s0, s1 = fma(broadcast(a, a0 + at), y, s0), fma(broadcast(a, a1 + at), y, s1)
+        s2, s3 = fma(broadcast(a, a2 + at), y, s2), fma(broadcast(a, a3 + at), y, s3)
+        s4, s5 = fma(broadcast(a, a4 + at), y, s4), fma(broadcast(a, a5 + at), y, s5)
+        s6, s7 = fma(broadcast(a, a6 + at), y, s6), fma(broadcast(a, a7 + at), y, s7)
+    store(out, c, s0), store(out, c1, s1), store(out, c2, s2), store(out, c3, s3)
+    store(out, c4, s4), store(out, c5, s5), store(out, c6, s6), store(out, c7, s7)
 
 
 @kernel
-def narrow_block(depth, a, rows, steps, panel, p, out, c, ldc, add):
-    """out[16 rows, 1 vector] = or += a[16 rows, depth] panel[depth, 1 vector]: `block` for few columns.
-
-    With one vector of columns, sixteen rows make as many sums.
-    """
-    a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15 = rows
-    c4, c8, c12 = c + 4 * ldc, c + 8 * ldc, c + 12 * ldc
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = splat(np.float32(0))
-    s8 = s9 = s10 = s11 = s12 = s13 = s14 = s15 = splat(np.float32(0))
-    if add:
-        s0, s1, s2, s3 = load(out, c), load(out, c + ldc), load(out, c + 2 * ldc), load(out, c + 3 * ldc)
-        s4, s5, s6, s7 = load(out, c4), load(out, c4 + ldc), load(out, c4 + 2 * ldc), load(out, c4 + 3 * ldc)
-        s8, s9, s10, s11 = load(out, c8), load(out, c8 + ldc), load(out, c8 + 2 * ldc), load(out, c8 + 3 * ldc)
-        s12, s13 = load(out, c12), load(out, c12 + ldc)
-        s14, s15 = load(out, c12 + 2 * ldc), load(out, c12 + 3 * ldc)
-    for k in range(depth):
-        at, b = steps[np.uint64(k)], load(panel, p + k * LANES)
-        s0, s1 = fma(broadcast(a, a0 + at), b, s0), fma(broadcast(a, a1 + at), b, s1)
-        s2, s3 = fma(broadcast(a, a2 + at), b, s2), fma(broadcast(a, a3 + at), b, s3)
-        s4, s5 = fma(broadcast(a, a4 + at), b, s4), fma(broadcast(a, a5 + at), b, s5)
-        s6, s7 = fma(broadcast(a, a6 + at), b, s6), fma(broadcast(a, a7 + at), b, s7)
-        s8, s9 = fma(broadcast(a, a8 + at), b, s8), fma(broadcast(a, a9 + at), b, s9)
-        s10, s11 = fma(broadcast(a, a10 + at), b, s10), fma(broadcast(a, a11 + at), b, s11)
-        s12, s13 = fma(broadcast(a, a12 + at), b, s12), fma(broadcast(a, a13 + at), b, s13)
-        s14, s15 = fma(broadcast(a, a14 + at), b, s14), fma(broadcast(a, a15 + at), b, s15)
-    store(out, c, s0), store(out, c + ldc, s1), store(out, c + 2 * ldc, s2), store(out, c + 3 * ldc, s3)
-    store(out, c4, s4), store(out, c4 + ldc, s5), store(out, c4 + 2 * ldc, s6), store(out, c4 + 3 * ldc, s7)
-    store(out, c8, s8), store(out, c8 + ldc, s9), store(out, c8 + 2 * ldc, s10), store(out, c8 + 3 * ldc, s11)
-    store(out, c12, s12), store(out, c12 + ldc, s13)
-    store(out, c12 + 2 * ldc, s14), store(out, c12 + 3 * ldc, s15)
+def strip(columns, depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
+    """A block of `columns` columns, which are one vector or two."""
+    if columns == COLUMNS:
+        block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add)
+    else:
+        narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add)

@@ -84,7 +84,7 @@ def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_sha
                                 at = ((n * H + i + u - ph) * W + j + v - pw) * C + k
                                 rows = eight_rows(at, H * W * C, min(ROWS, N - n))
                                 to = ((i * Wo + j) * images + n) * o + c
-                                block(depth, x, rows, steps, panel, 0, sums, to, o, True)
+                                block(depth, x, rows, steps, panel, 0, COLUMNS, sums, to, o, True)
 
 
 @team
@@ -143,7 +143,7 @@ def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels,
                     for q in range(there):
                         dw[to + r * C_out + q] = 0
             elif rows == ROWS and there == COLUMNS:
-                block(depth, x, eight_rows(k, 1, rows), steps, panel, 0, dw, to, C_out, False)
+                block(depth, x, eight_rows(k, 1, rows), steps, panel, 0, COLUMNS, dw, to, C_out, False)
             else:
-                starts = eight_rows(k, 1, rows)
-                part_of_block(depth, x, starts, steps, panel, 0, panel, edge, dw, to, C_out, rows, there, False)
+                starts, here = eight_rows(k, 1, rows), (dw, to, C_out, rows, there)
+                part_of_block(depth, x, starts, steps, panel, 0, COLUMNS, panel, edge, *here, False)

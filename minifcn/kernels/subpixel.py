@@ -18,7 +18,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.im2col import im2col
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, part_of_block
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, share, team, two
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
@@ -112,7 +112,7 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
                     starts = eight_rows(first + r * K + k, K, min(ROWS, count - r))
                     panel = (strip * K + k) * COLUMNS
                     to = r * width + strip * COLUMNS
-                    block(min(DEPTH, K - k), cols, starts, steps, panels[a], panel, work, to, width, k > 0)
+                    block(min(DEPTH, K - k), cols, starts, steps, panels[a], panel, COLUMNS, work, to, width, k > 0)
         for q in range(q_from, q_to):
             h = q * sh + a - ph
             if 0 <= h < Ho:
@@ -151,7 +151,7 @@ def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, panel
             for d in range(0, depth, DEPTH):
                 starts = eight_rows(d * K + k, 1, rows)
                 p = d * COLUMNS
-                block(min(DEPTH, depth - d), cols, starts, steps, panel, p, panel, edge, COLUMNS, d > 0)
+                block(min(DEPTH, depth - d), cols, starts, steps, panel, p, COLUMNS, panel, edge, COLUMNS, d > 0)
             for r in range(rows):
                 for column in range(min(COLUMNS, width - strip * COLUMNS)):
                     at = _tap(k + r, a, strip * COLUMNS + column, m, stride, w_shape)

@@ -11,11 +11,14 @@ and summed over the input channels that is, for each of the 36 numbers, a matrix
     dx = the convolution of dy with the kernels turned by half a turn, channels in and out exchanged
     dw = Gᵀ [Vᵀ · M] G      M = A dy Aᵀ of the output tile's gradient, summed over the tiles
 
-Where the weights fit into a thread's cache beside a block of tiles, each thread takes blocks of tiles through all
-steps, so that what lies between the transforms never leaves the cache. For more channels the threads share the 36
-products of a larger block, so that each of them reads only its part of the weights.
+Where all U fit into a thread's cache beside a block of tiles, each thread takes blocks of tiles through all steps, so
+that what lies between the transforms never leaves the cache. For more channels the threads share V, and each takes
+panels of output channels through the rest: it transforms only the weights that it needs, a piece that fits into its
+cache at a time, and no weight is read twice.
 
-Channels are padded with zeros to a multiple of GRAIN in between, never in x and y.
+Channels are padded with zeros to a multiple of GRAIN in between, never in x and y. V, and M of the gradients, are
+written tile by tile, the 36 numbers of a tile side by side, since a thread writes fastest to one place; M of the
+forward pass is written matrix by matrix.
 
 Source: Lavin & Gray, Fast algorithms for convolutional neural networks (2016).
 """
@@ -24,7 +27,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, block, eight_rows, narrow_block, sixteen_rows
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, strip
 from minifcn.kernels.team import four, share, team, two
 from minifcn.kernels.vector import LANES, load, store
 from minifcn.kernels.winograd_tiles import (
@@ -38,8 +41,10 @@ from minifcn.kernels.winograd_tiles import (
 )
 
 GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
-OWN = 512 << 10  # bytes that fit into a thread's second cache: of weights, and of tiles to work on
-MOST = DEPTH  # tiles in a block: with more, the panels of the weights' gradient would not fit into the first cache
+WEIGHTS = 1 << 20  # bytes of weights that fit into a thread's second cache,
+TILES = 512 << 10  # and of tiles to work on beside them
+MOST = DEPTH  # tiles in a block that all threads share
+CHUNK = 64  # input channels whose weights are transformed at a time
 
 
 def convolve(x, w, bias, padding, y, relu=False, gate=None):
@@ -59,48 +64,58 @@ def input_gradient(dy, w, padding, dx, gate=None):
 def _convolve(x, w, turned, bias, padding, y, relu, gate):
     C_in, C_out = x.shape[3], y.shape[3]
     i, o = _padded(C_in), _padded(C_out)
-    u = memory.empty(36 * C_in * o)
-    _transform_weights(w.reshape(-1), w.shape, turned, u, C_in, C_out, o)
     padded_bias = np.zeros(o, np.float32)
     if bias is not None:
         padded_bias[:C_out] = bias
     gated = gate is not None
     gate = gate.reshape(-1) if gated else padded_bias
-    x, shape, y, output_shape = x.reshape(-1), x.shape, y.reshape(-1), y.shape
-    total, tiles, own = _blocks(output_shape, i, o)
-    work = memory.empty(_work_size(tiles, i, o, own))
+    weights = w.reshape(-1), w.shape, turned
+    images = x.reshape(-1), x.shape, y.shape, padding
+    finish = padded_bias, relu, gated, gate, y.reshape(-1)
+    total, tiles, own = _blocks(y.shape, i, o)
+    edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
     if own:
-        _all_steps(x, shape, padding, i, u, padded_bias, relu, gated, gate, y, output_shape, o, total, tiles, work)
+        u = memory.empty(36 * _apart(C_in, o))
+        _transform_weights(*weights, u, C_in, C_out, o)
+        work = memory.empty(get_threads() * (tiles * _tile(i) + 36 * _apart(tiles, o) + edge))
+        _tiles_through_all_steps(*images, i, u, *finish, o, total, tiles, work)
         return
+    v = memory.empty(tiles * _tile(i) + get_threads() * edge)
+    work = memory.empty((get_threads(), 36 * (_apart(CHUNK, COLUMNS) + _apart(tiles, COLUMNS)) + edge))
     for first in range(0, total, tiles):
         count = min(tiles, total - first)
-        _share_inputs(x, shape, output_shape, padding, first, count, i, tiles, work)
-        _share_products(count, u, C_in, i, o, tiles, work)
-        _share_outputs(padded_bias, relu, gated, gate, y, output_shape, first, count, i, o, tiles, work)
+        _share_inputs(*images, first, count, i, v)
+        _panels_through_the_rest(v, y.shape, first, count, i, *weights, *finish, C_in, o, tiles, work)
 
 
 def weight_gradient(x, dy, padding, dw, db=None):
     """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     C_in, C_out = dw.shape[2:]
     i, o = _padded(C_in), _padded(C_out)
-    x, shape, dy, output_shape = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
-    total, tiles, own = _blocks(output_shape, i, o)
-    parts = min(get_threads(), -(-total // tiles)) if own else 1
-    work = memory.empty(_work_size(tiles, i, o, own))
-    sums = memory.empty((parts, 36 * i * o))
+    images = x.reshape(-1), x.shape, dy.shape, padding
+    total, tiles, own = _blocks(dy.shape, i, o)
     bias_sums = np.zeros((get_threads(), o), np.float32)
+    whole = (i, o) == (C_in, C_out)
+    padded = dw if whole else memory.empty((3, 3, i, o))
+    edge = 36 * max(i, o)
     if own:
-        arguments = x, shape, padding, i, dy, output_shape, o, total, tiles, work, parts
-        _all_weight_steps(*arguments, sums.reshape(-1), bias_sums.reshape(-1))
+        parts = min(get_threads(), -(-total // tiles))
+        work = memory.empty(get_threads() * (tiles * (_tile(i) + _tile(o)) + edge))
+        sums = memory.empty(parts * 36 * i * o)
+        upstream = dy.reshape(-1), i, o, total, tiles
+        _tiles_through_all_weight_steps(*images, *upstream, work, parts, sums, bias_sums.reshape(-1))
+        _finish_weights(sums, parts, i, o, padded.reshape(-1))
     else:
+        v = memory.empty(tiles * _tile(i) + get_threads() * edge)
+        m = memory.empty(tiles * _tile(o) + get_threads() * edge)
+        work = memory.empty((get_threads(), 36 * _apart(CHUNK, COLUMNS)))
         for first in range(0, total, tiles):
             count = min(tiles, total - first)
-            _share_inputs(x, shape, output_shape, padding, first, count, i, tiles, work)
-            _share_gradients(dy, output_shape, first, count, i, o, tiles, work, bias_sums.reshape(-1))
-            _share_weight_products(count, i, o, tiles, work, first > 0, sums.reshape(-1))
-    padded = memory.empty((3, 3, i, o))
-    _finish_weights(sums.reshape(-1), parts, i, o, padded.reshape(-1))
-    dw[...] = padded[:, :, :C_in, :C_out]
+            _share_inputs(*images, first, count, i, v)
+            _share_gradients(dy.reshape(-1), dy.shape, first, count, o, m, bias_sums.reshape(-1))
+            _weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
+    if not whole:
+        dw[...] = padded[:, :, :C_in, :C_out]
     if db is not None:
         db[...] = bias_sums.sum(axis=0)[:C_out]
 
@@ -113,39 +128,64 @@ def _blocks(shape, i, o):
     """How many tiles there are, how many to take at a time, and whether each thread takes its own."""
     N, H, W, _ = shape
     total = N * -(-H // 4) * -(-W // 4)
-    own = 36 * i * o * 4 <= OWN
-    share = -(-total // get_threads()) if own else total
-    room = OWN // (36 * (i + o) * 4) // GRAIN * GRAIN if own else MOST
-    return total, max(GRAIN, min(_padded(share), room, MOST)), own
+    own = 36 * i * o * 4 <= WEIGHTS
+    there = -(-total // get_threads()) if own else total
+    room = TILES // (36 * (i + o) * 4) // GRAIN * GRAIN if own else MOST
+    return total, max(GRAIN, min(_padded(there), room, MOST)), own
 
 
-def _work_size(tiles, i, o, own):
-    """For V and M of a block of tiles, of each thread or of all; and for each thread a tile cut out at the border."""
-    blocks = 36 * (tiles * i + LANES) + 36 * (tiles * o + LANES)
-    return blocks * (get_threads() if own else 1) + get_threads() * 36 * max(i, o)
+# How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in the caches.
+
+
+def _tile_size(channels):
+    return 36 * channels + LANES
+
+
+def _matrix_size(rows, columns):
+    return rows * columns + LANES
+
+
+_tile, _apart = kernel(_tile_size), kernel(_matrix_size)
 
 
 # ---------------------------------------------------------------- weights
 
 
+@kernel
+def _transform(w, shape, turned, k, c, C_out, taps, u, to, step):
+    """U = G w Gᵀ of input channel k and the LANES output channels from c on; turned: of `input_gradient`."""
+    _, _, I, O = shape
+    there = min(LANES, C_out - c)
+    if turned:
+        for tap in range(9):
+            at = ((8 - tap) * I + c) * O + k
+            for l in range(there):
+                taps[tap * LANES + l] = w[at + l * O]
+    elif there < LANES:
+        for tap in range(9):
+            at = (tap * I + k) * O + c
+            for l in range(there):
+                taps[tap * LANES + l] = w[at + l]
+    if turned or there < LANES:
+        kernel_tile(taps, 0, 3 * LANES, LANES, u, to, step)
+    else:
+        kernel_tile(w, k * O + c, 3 * I * O, I * O, u, to, step)
+
+
 @team
 def _transform_weights(thread, threads, w, shape, turned, u, C_in, C_out, o):
-    """U = G w Gᵀ as 36 matrices (C_in, C_out), each cut into panels of COLUMNS columns; turned: of `input_gradient`."""
-    _, _, I, O = four(shape)
-    taps = np.zeros(9 * LANES, np.float32)
+    """All U: 36 matrices (C_in, C_out), each cut into panels of COLUMNS columns."""
+    shape, taps = four(shape), np.zeros(9 * LANES, np.float32)
     begin, end = share(o // LANES * C_in, thread, threads)
-    for job in range(begin, end):
-        part, k = divmod(job, C_in)
+    part, k = divmod(begin, C_in)
+    for _ in range(begin, end):
         c = part * LANES
         panel = c // COLUMNS * COLUMNS
-        for tap in range(9):
-            for l in range(min(LANES, C_out - c)):
-                if turned:
-                    taps[tap * LANES + l] = w[((8 - tap) * I + c + l) * O + k]
-                else:
-                    taps[tap * LANES + l] = w[(tap * I + k) * O + c + l]
         to = panel * C_in + k * min(COLUMNS, o - panel) + c - panel
-        kernel_tile(taps, 0, 3 * LANES, LANES, u, to, C_in * o)
+        if k == 0:
+            taps[:] = 0
+        _transform(w, shape, turned, k, c, C_out, taps, u, to, _apart(C_in, o))
+        part, k = (part, k + 1) if k + 1 < C_in else (part + 1, 0)
 
 
 @team
@@ -160,10 +200,10 @@ def _finish_weights(thread, threads, sums, parts, i, o, dw):
             for part in range(1, parts):
                 value = value + load(sums, (part * 36 + position) * i * o + at)
             store(total, position * LANES, value)
-        kernel_gradient_tile(total, 0, LANES, dw, at, 3 * i * o, i * o)
+        kernel_gradient_tile(total, 0, LANES, dw, at, 3 * i * o, i * o, False)
 
 
-# ---------------------------------------------------------------- the steps, for some tiles or some positions
+# ---------------------------------------------------------------- the steps, for some tiles
 
 
 @kernel
@@ -177,177 +217,183 @@ def _place(tile, shape):
 
 
 @kernel
-def _inputs(x, shape, output_shape, padding, first, count, channels, v, to, step, edge):
+def _next(n, i, j, shape):
+    """The place of the next tile."""
+    _, H, W, _ = shape
+    if j + 4 < W:
+        return n, i, j + 4
+    if i + 4 < H:
+        return n, i + 4, 0
+    return n + 1, 0, 0
+
+
+@kernel
+def _inputs(x, shape, output_shape, padding, first, count, channels, v, to, edge):
     """V of `count` tiles from `first` on. Tiles that reach over the border are cut out first, at v[edge]."""
     _, H, W, C = shape
+    n, i, j = _place(first, output_shape)
     for t in range(count):
-        n, i, j = _place(first + t, output_shape)
         h, w = i - padding[0], j - padding[1]
         tile, at, row = x, ((n * H + h) * W + w) * C, W * C
         if C != channels or h < 0 or w < 0 or h + 6 > H or w + 6 > W:
             cut(x, shape, (n, h, w), 6, v, edge, channels)
             tile, at, row = v, edge, 6 * channels
-        input_tile(tile, at, row, channels, channels, v, to + t * channels, step)
+        input_tile(tile, at, row, channels, channels, v, to + t * _tile(channels), channels)
+        n, i, j = _next(n, i, j, output_shape)
 
 
 @kernel
-def _products(v, at, i, step, count, u, C_in, o, to, to_step, steps, first, last):
-    """M = V U for the positions first … last, over `count` tiles."""
-    for position in range(first, last):
-        a, m = at + position * step, to + position * to_step
-        for k in range(0, C_in, DEPTH):
-            depth = min(DEPTH, C_in - k)
-            for c in range(0, o, COLUMNS):
-                width = min(COLUMNS, o - c)
-                panel = (position * o + c) * C_in + k * width
-                if width == COLUMNS:
-                    for t in range(0, count, 8):
-                        rows = eight_rows(a + t * i + k, i, 8)
-                        block(depth, v, rows, steps, u, panel, v, m + t * o + c, o, k > 0)
-                else:
-                    for t in range(0, count, 16):
-                        rows = sixteen_rows(a + t * i + k, i)
-                        narrow_block(depth, v, rows, steps, u, panel, v, m + t * o + c, o, k > 0)
+def _products(v, at, i, count, k, depth, u, panel, width, m, to, ldc, steps, add):
+    """M (+)= V U for a tile's number `at`, `depth` input channels from k on, a panel of U and `count` tiles."""
+    tile = _tile(i)
+    for t in range(0, count, ROWS):
+        rows = eight_rows(at + t * tile + k, tile, ROWS)
+        strip(width, depth, v, rows, steps, u, panel, width, m, to + t * ldc, ldc, add)
 
 
 @kernel
-def _outputs(m, at, step, bias, relu, gated, gate, y, shape, first, count, channels, edge):
-    """y of `count` tiles from `first` on. Tiles that reach over the border are finished at m[edge], and pasted."""
+def _outputs(m, at, step, bias, relu, gated, gate, y, shape, first, count, o, channels, pitch, edge):
+    """y of `count` tiles from `first` on, in the `channels` channels from o on; the tiles of M lie `pitch` apart. Tiles that
+    reach over the border are finished at m[edge], and pasted."""
     _, H, W, C = shape
+    n, i, j = _place(first, shape)
     for t in range(count):
-        n, i, j = _place(first + t, shape)
-        inside = C == channels and i + 4 <= H and j + 4 <= W
-        tile, to, row = y, ((n * H + i) * W + j) * C, W * C
+        inside = o + channels <= C and i + 4 <= H and j + 4 <= W
+        tile, to, row, pixel = y, ((n * H + i) * W + j) * C + o, W * C, C
         if not inside:
-            tile, to, row = m, edge, 4 * channels
-        gated_here = gated and inside
-        output_tile(m, at + t * channels, step, bias, relu, gated_here, gate, tile, to, row, channels, channels)
+            tile, to, row, pixel = m, edge, 4 * channels, channels
+        here = gated and inside
+        output_tile(m, at + t * pitch, step, bias, o, relu, here, gate, tile, to, row, pixel, channels)
         if not inside:
-            paste(m, edge, channels, gated, gate, y, shape, (n, i, j))
+            paste(m, edge, channels, gated, gate, y, shape, (n, i, j), o)
+        n, i, j = _next(n, i, j, shape)
 
 
 @kernel
-def _gradients(dy, shape, first, begin, end, channels, tiles, m, to, step, edge, db, sums):
-    """M of the tiles begin … end of the block that starts with tile `first`, in panels of COLUMNS channels; the sums of
-    dy are added to db[sums:]."""
+def _gradients(dy, shape, first, count, channels, m, to, edge, db, sums):
+    """M of the gradients of `count` tiles from `first` on; the sums of dy are added to db[sums:]."""
     _, H, W, C = shape
-    for t in range(begin, end):
-        n, i, j = _place(first + t, shape)
+    n, i, j = _place(first, shape)
+    for t in range(count):
         tile, at, row = dy, ((n * H + i) * W + j) * C, W * C
         if C != channels or i + 4 > H or j + 4 > W:
             cut(dy, shape, (n, i, j), 4, m, edge, channels)
             tile, at, row = m, edge, 4 * channels
-        for c in range(0, channels, LANES):
-            panel = c // COLUMNS * COLUMNS
-            width = min(COLUMNS, channels - panel)
-            gradient_tile(tile, at + c, row, channels, m, to + panel * tiles + t * width + c - panel, step)
-            total = load(db, sums + c)
-            for k in range(4):
-                a = at + c + k * row
-                left, right = load(tile, a) + load(tile, a + channels), load(tile, a + 2 * channels)
-                total = total + (left + (right + load(tile, a + 3 * channels)))
-            store(db, sums + c, total)
+        gradient_tile(tile, at, row, channels, channels, m, to + t * _tile(channels), channels, db, sums)
+        n, i, j = _next(n, i, j, shape)
 
 
 @kernel
-def _weight_products(v, at, i, step, count, o, m, m_step, tiles, steps, first, last, add, out, to):
-    """Vᵀ M for the positions first … last, over `count` tiles; to or, with `add`, added to out[to:]."""
-    for position in range(first, last):
-        a, b = at + position * step, m + position * m_step
-        for c in range(0, o, COLUMNS):
-            for k in range(0, i, 16):
-                place = to + (position * i + k) * o + c
-                if c + COLUMNS <= o:
-                    block(count, v, eight_rows(a + k, 1, 8), steps, v, b + c * tiles, out, place, o, add)
-                    rows = eight_rows(a + k + 8, 1, 8)
-                    block(count, v, rows, steps, v, b + c * tiles, out, place + 8 * o, o, add)
-                else:
-                    narrow_block(count, v, sixteen_rows(a + k, 1), steps, v, b + c * tiles, out, place, o, add)
+def _weight_products(v, a, channels, m, b, width, row, count, steps, out, to, ldc, add):
+    """Vᵀ M for a tile's number, `channels` input channels from v[a] on and `width` output channels from m[b] on."""
+    for k in range(0, channels, ROWS):
+        rows = eight_rows(a + k, 1, ROWS)
+        strip(width, count, v, rows, steps, m, b, row, out, to + k * ldc, ldc, add)
 
 
-# ---------------------------------------------------------------- each thread does all steps
+# ---------------------------------------------------------------- each thread takes tiles through all steps
 
 
 @team
-def _all_steps(
-    thread, threads, x, shape, padding, i, u, bias, relu, gated, gate, y, output_shape, o, total, tiles, work
+def _tiles_through_all_steps(
+    thread, threads, x, shape, output_shape, padding, i, u, bias, relu, gated, gate, y, o, total, tiles, work
 ):
     shape, output_shape, padding = four(shape), four(output_shape), two(padding)
-    v_step, m_step = tiles * i + LANES, tiles * o + LANES  # not a power of two: the 36 would share cache lines
-    v = thread * (36 * (v_step + m_step + max(i, o)))
-    m = v + 36 * v_step
-    edge = m + 36 * m_step
-    steps = np.arange(min(shape[3], DEPTH))
+    C_in, matrix = shape[3], _apart(tiles, o)
+    v = thread * (work.size // threads)
+    m = v + tiles * _tile(i)
+    edge = m + 36 * matrix
+    steps = np.arange(C_in)
     begin, end = share((total + tiles - 1) // tiles, thread, threads)
     for first in range(begin * tiles, min(end * tiles, total), tiles):
         count = min(tiles, total - first)
-        _inputs(x, shape, output_shape, padding, first, count, i, work, v, v_step, edge)
-        _products(work, v, i, v_step, count, u, shape[3], o, m, m_step, steps, 0, 36)
-        _outputs(work, m, m_step, bias, relu, gated, gate, y, output_shape, first, count, o, edge)
+        _inputs(x, shape, output_shape, padding, first, count, i, work, v, edge)
+        for position in range(36):
+            for c in range(0, o, COLUMNS):
+                width, to = min(COLUMNS, o - c), m + position * matrix + c
+                panel, at = position * _apart(C_in, o) + c * C_in, v + position * i
+                _products(work, at, i, count, 0, C_in, u, panel, width, work, to, o, steps, False)
+        _outputs(work, m, matrix, bias, relu, gated, gate, y, output_shape, first, count, 0, o, o, edge)
 
 
 @team
-def _all_weight_steps(
-    thread, threads, x, shape, padding, i, dy, output_shape, o, total, tiles, work, parts, sums, bias_sums
+def _tiles_through_all_weight_steps(
+    thread, threads, x, shape, output_shape, padding, dy, i, o, total, tiles, work, parts, sums, bias_sums
 ):
     shape, output_shape, padding = four(shape), four(output_shape), two(padding)
-    v_step, m_step = tiles * i + LANES, tiles * o + LANES
-    v = thread * (36 * (v_step + m_step + max(i, o)))
-    m = v + 36 * v_step
-    edge = m + 36 * m_step
-    steps = np.arange(tiles) * i
+    v = thread * (work.size // threads)
+    m = v + tiles * _tile(i)
+    edge = m + tiles * _tile(o)
+    steps = np.arange(tiles) * _tile(i)
     if thread < parts:
         begin, end = share((total + tiles - 1) // tiles, thread, parts)
         for first in range(begin * tiles, min(end * tiles, total), tiles):
             count, add = min(tiles, total - first), first > begin * tiles
-            _inputs(x, shape, output_shape, padding, first, count, i, work, v, v_step, edge)
-            _gradients(dy, output_shape, first, 0, count, o, tiles, work, m, m_step, edge, bias_sums, thread * o)
-            to = thread * 36 * i * o
-            _weight_products(work, v, i, v_step, count, o, m, m_step, tiles, steps, 0, 36, add, sums, to)
+            _inputs(x, shape, output_shape, padding, first, count, i, work, v, edge)
+            _gradients(dy, output_shape, first, count, o, work, m, edge, bias_sums, thread * o)
+            for position in range(36):
+                a, to = v + position * i, (thread * 36 + position) * i * o
+                for c in range(0, o, COLUMNS):
+                    width, b = min(COLUMNS, o - c), m + position * o + c
+                    _weight_products(work, a, i, work, b, width, _tile(o), count, steps, sums, to + c, o, add)
 
 
-# ---------------------------------------------------------------- all threads share each step
+# ---------------------------------------------------------------- all threads share V
 
 
 @team
-def _share_inputs(thread, threads, x, shape, output_shape, padding, first, count, i, tiles, work):
+def _share_inputs(thread, threads, x, shape, output_shape, padding, first, count, i, v):
     begin, end = share(count, thread, threads)
-    step, edge = tiles * i + LANES, work.size - (thread + 1) * 36 * i
     shape, output_shape, padding = four(shape), four(output_shape), two(padding)
-    _inputs(x, shape, output_shape, padding, first + begin, end - begin, i, work, begin * i, step, edge)
+    edge, to, first = v.size - (thread + 1) * 36 * i, begin * _tile(i), first + begin
+    _inputs(x, shape, output_shape, padding, first, end - begin, i, v, to, edge)
 
 
 @team
-def _share_products(thread, threads, count, u, C_in, i, o, tiles, work):
-    v_step, m_step = tiles * i + LANES, tiles * o + LANES
-    begin, end = share(36, thread, threads)
-    steps = np.arange(min(C_in, DEPTH))
-    _products(work, 0, i, v_step, count, u, C_in, o, 36 * v_step, m_step, steps, begin, end)
+def _share_gradients(thread, threads, dy, output_shape, first, count, o, m, bias_sums):
+    begin, end = share(count, thread, threads)
+    edge, to, first = m.size - (thread + 1) * 36 * o, begin * _tile(o), first + begin
+    _gradients(dy, four(output_shape), first, end - begin, o, m, to, edge, bias_sums, thread * o)
 
 
 @team
-def _share_outputs(
-    thread, threads, bias, relu, gated, gate, y, output_shape, first, count, i, o, tiles, work
+def _panels_through_the_rest(
+    thread, threads, v, output_shape, first, count, i, w, w_shape, turned, bias, relu, gated, gate, y, C_in, o, tiles, work
 ):
-    begin, end = share(count, thread, threads)
-    m, step, edge = 36 * (tiles * i + LANES), tiles * o + LANES, work.size - (thread + 1) * 36 * o
-    shape, count, m = four(output_shape), end - begin, m + begin * o
-    _outputs(work, m, step, bias, relu, gated, gate, y, shape, first + begin, count, o, edge)
+    w_shape, shape, work = four(w_shape), four(output_shape), work[thread]
+    taps, steps = np.zeros(9 * LANES, np.float32), np.arange(CHUNK)
+    size, matrix = _apart(CHUNK, COLUMNS), _apart(tiles, COLUMNS)
+    m = 36 * size
+    edge = m + 36 * matrix
+    begin, end = share((o + COLUMNS - 1) // COLUMNS, thread, threads)
+    for c in range(begin * COLUMNS, min(end * COLUMNS, o), COLUMNS):
+        width = min(COLUMNS, o - c)
+        for k in range(0, C_in, CHUNK):
+            depth = min(CHUNK, C_in - k)
+            for part in range(0, width, LANES):
+                taps[:] = 0
+                for l in range(depth):
+                    to = l * width + part
+                    _transform(w, w_shape, turned, k + l, c + part, shape[3], taps, work, to, size)
+            for position in range(36):
+                to, panel = m + position * matrix, position * size
+                _products(v, position * i, i, count, k, depth, work, panel, width, work, to, width, steps, k > 0)
+        _outputs(work, m, matrix, bias, relu, gated, gate, y, shape, first, count, c, width, width, edge)
 
 
 @team
-def _share_gradients(thread, threads, dy, output_shape, first, count, i, o, tiles, work, bias_sums):
-    begin, end = share(count, thread, threads)
-    m, step, edge = 36 * (tiles * i + LANES), tiles * o + LANES, work.size - (thread + 1) * 36 * o
-    shape, sums = four(output_shape), thread * o
-    _gradients(dy, shape, first, begin, end, o, tiles, work, m, step, edge, bias_sums, sums)
-
-
-@team
-def _share_weight_products(thread, threads, count, i, o, tiles, work, add, sums):
-    v_step, m_step = tiles * i + LANES, tiles * o + LANES
-    begin, end = share(36, thread, threads)
-    steps = np.arange(tiles) * i
-    _weight_products(
-        work, 0, i, v_step, count, o, 36 * v_step, m_step, tiles, steps, begin, end, add, sums, 0
-    )
+def _weight_panels(thread, threads, v, i, m, o, count, add, work, dw):
+    work, steps, size = work[thread], np.arange(count) * _tile(i), _apart(CHUNK, COLUMNS)
+    chunks = (i + CHUNK - 1) // CHUNK
+    begin, end = share(chunks * ((o + COLUMNS - 1) // COLUMNS), thread, threads)
+    for job in range(begin, end):
+        panel, chunk = divmod(job, chunks)
+        c, k = panel * COLUMNS, chunk * CHUNK
+        width, channels = min(COLUMNS, o - c), min(CHUNK, i - k)
+        for position in range(36):
+            a, b, to = position * i + k, position * o + c, position * size
+            _weight_products(v, a, channels, m, b, width, _tile(o), count, steps, work, to, width, False)
+        for l in range(channels):
+            for part in range(0, width, LANES):
+                to = (k + l) * o + c + part
+                kernel_gradient_tile(work, l * width + part, size, dw, to, 3 * i * o, i * o, add)

@@ -133,14 +133,14 @@ def _input_row(x, a, step):
 
 
 @kernel
-def output_tile(m, at, step, bias, relu, gated, gate, y, to, row, pixel, channels):
-    """Aᵀ m A + bias, the 4x4 outputs of a tile, to y[to] and on. With `relu`, of these max(0, y).
+def output_tile(m, at, step, bias, o, relu, gated, gate, y, to, row, pixel, channels):
+    """Aᵀ m A + bias[o:], the 4x4 outputs of a tile, to y[to] and on. With `relu`, of these max(0, y).
 
     With `gated` the outputs are gradients of what came out of a ReLU, the array `gate`: 0 where that was 0.
     """
     zero = splat(np.float32(0))
     for c in range(0, channels, LANES):
-        b, a = load(bias, c), at + c
+        b, a = load(bias, o + c), at + c
         r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
         r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
         r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)
@@ -164,14 +164,23 @@ def _output_row(m, a, step):
 
 
 @kernel
-def gradient_tile(dy, at, row, pixel, m, to, step):
-    """A dy Aᵀ of the 4x4 pixels from dy[at] on, in LANES channels; number (i, j) goes to m[to + (6 i + j) step]."""
-    r0, r1 = _gradient_row(dy, at, pixel), _gradient_row(dy, at + row, pixel)
-    r2, r3 = _gradient_row(dy, at + 2 * row, pixel), _gradient_row(dy, at + 3 * row, pixel)
-    for j in range(6):
-        column = gradient_line(r0[j], r1[j], r2[j], r3[j])
-        for i in range(6):
-            store(m, to + (6 * i + j) * step, column[i])
+def gradient_tile(dy, at, row, pixel, channels, m, to, step, db, sums):
+    """A dy Aᵀ of the 4x4 pixels from dy[at] on; number (i, j) of a channel goes to m[to + (6 i + j) step]. And the sum of
+    all sixteen is added to db[sums]."""
+    for c in range(0, channels, LANES):
+        a = at + c
+        r0, r1 = _gradient_row(dy, a, pixel), _gradient_row(dy, a + row, pixel)
+        r2, r3 = _gradient_row(dy, a + 2 * row, pixel), _gradient_row(dy, a + 3 * row, pixel)
+        for j in range(6):
+            column = gradient_line(r0[j], r1[j], r2[j], r3[j])
+            for i in range(6):
+                store(m, to + c + (6 * i + j) * step, column[i])
+        total = load(db, sums + c)
+        for i in range(4):
+            left, right = load(dy, a) + load(dy, a + pixel), load(dy, a + 2 * pixel) + load(dy, a + 3 * pixel)
+            total = total + (left + right)
+            a += row
+        store(db, sums + c, total)
 
 
 @kernel
@@ -195,15 +204,16 @@ def _kernel_row(w, a, step):
 
 
 @kernel
-def kernel_gradient_tile(u, at, step, w, to, row, pixel):
-    """Gᵀ u G: the inverse way of `kernel_tile`, for gradients."""
+def kernel_gradient_tile(u, at, step, w, to, row, pixel, add):
+    """Gᵀ u G, the way back of `kernel_tile` for gradients: put, or with `add` added, to w."""
     r0, r1 = _kernel_gradient_row(u, at, step), _kernel_gradient_row(u, at + 6 * step, step)
     r2, r3 = _kernel_gradient_row(u, at + 12 * step, step), _kernel_gradient_row(u, at + 18 * step, step)
     r4, r5 = _kernel_gradient_row(u, at + 24 * step, step), _kernel_gradient_row(u, at + 30 * step, step)
     for j in range(3):
         column = kernel_gradient_line(r0[j], r1[j], r2[j], r3[j], r4[j], r5[j])
         for i in range(3):
-            store(w, to + i * row + j * pixel, column[i])
+            place = to + i * row + j * pixel
+            store(w, place, load(w, place) + column[i] if add else column[i])
 
 
 @kernel
@@ -221,27 +231,35 @@ def _kernel_gradient_row(u, a, step):
 def cut(x, shape, place, size, out, to, channels):
     """The size x size pixels of image n from (h, w) on, place = (n, h, w), with zeros outside the image; and zeros
     behind the last channel up to `channels`. To out[to], pixel by pixel."""
-    (N, H, W, C), (n, h, w) = shape, place
+    (_, H, W, C), (n, h, w) = shape, place
+    whole, zero = C // LANES * LANES, splat(np.float32(0))
     for i in range(h, h + size):
         for j in range(w, w + size):
-            inside = 0 <= i < H and 0 <= j < W
-            at = ((n * H + i) * W + j) * C
-            for c in range(C):
-                out[to + c] = x[at + c] if inside else 0
-            for c in range(C, channels):
-                out[to + c] = 0
+            if 0 <= i < H and 0 <= j < W:
+                at = ((n * H + i) * W + j) * C
+                for c in range(0, whole, LANES):
+                    store(out, to + c, load(x, at + c))
+                for c in range(whole, channels):
+                    out[to + c] = x[at + c] if c < C else 0
+            else:
+                for c in range(0, channels, LANES):
+                    store(out, to + c, zero)
             to += channels
 
 
 @kernel
-def paste(out, at, channels, gated, gate, y, shape, place):
-    """The other way: of 4x4 pixels those inside the image, and of their channels those that it has."""
-    (N, H, W, C), (n, h, w) = shape, place
+def paste(out, at, channels, gated, gate, y, shape, place, o):
+    """The other way: of 4x4 pixels those inside the image, and of their channels, from o on, those that it has."""
+    (_, H, W, C), (n, h, w) = shape, place
+    there = min(channels, C - o)
+    whole = there // LANES * LANES
     for i in range(h, h + 4):
         for j in range(w, w + 4):
             if i < H and j < W:
-                to = ((n * H + i) * W + j) * C
-                for c in range(C):
-                    passes = not gated or gate[to + c] > 0
-                    y[to + c] = out[at + c] if passes else 0
+                to = ((n * H + i) * W + j) * C + o
+                for c in range(0, whole, LANES):
+                    value = load(out, at + c)
+                    store(y, to + c, where_positive(load(gate, to + c), value) if gated else value)
+                for c in range(whole, there):
+                    y[to + c] = out[at + c] if not gated or gate[to + c] > 0 else 0
             at += channels
