@@ -12,19 +12,24 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, strip
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, pack, strip
 from minifcn.kernels.team import four, share, team, two
-from minifcn.kernels.vector import LANES
+from minifcn.kernels.vector import LANES, load, store
+
+GROUP = 64  # output pixels at a time, about: for each group all weights are read
+
 
 def convolve(x, w, bias, window, y, relu=False, gate=None):
     """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not positive."""
-    _convolve(x, w, False, bias, _Plan(x, y, window.kernel_size, window.stride, window.padding, window.dilation), y, relu, gate)
+    plan = _Plan(x, y, window.kernel_size, window.stride, window.padding, window.dilation)
+    _convolve(x, w, False, bias, plan, y, relu, gate)
 
 
 def input_gradient(dy, w, window, dx, gate=None):
     """dx of `convolve`, given dy, for a stride of 1: a convolution with the kernel turned by half a turn."""
     padding = tuple(d * (k - 1) - p for k, p, d in zip(window.kernel_size, window.padding, window.dilation))
-    _convolve(dy, w, True, None, _Plan(dy, dx, window.kernel_size, (1, 1), padding, window.dilation), dx, False, gate)
+    plan = _Plan(dy, dx, window.kernel_size, (1, 1), padding, window.dilation)
+    _convolve(dy, w, True, None, plan, dx, False, gate)
 
 
 def _convolve(x, w, turned, bias, plan, y, relu, gate):
@@ -36,38 +41,37 @@ def _convolve(x, w, turned, bias, plan, y, relu, gate):
     gated = gate is not None
     gate = gate.reshape(-1) if gated else padded_bias
     images = x.reshape(-1), x.shape, y.reshape(-1), y.shape
-    _rows(*images, *plan.arguments, plan.taps, panels, padded_bias, relu, gated, gate, plan.work())
+    work = memory.empty((get_threads(), plan.rows * (plan.row + plan.pixels * plan.columns)))
+    _rows(*images, *plan.arguments, plan.taps, panels, padded_bias, relu, gated, gate, work)
 
 
 def weight_gradient(x, dy, window, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     plan = _Plan(x, dy, window.kernel_size, window.stride, window.padding, window.dilation)
-    rows = np.pad(plan.taps, (0, -plan.taps.size % ROWS), mode="edge")  # whole blocks of rows
-    sums = memory.empty((get_threads(), rows.size, plan.columns))
+    taps = np.pad(plan.taps, (0, -plan.taps.size % ROWS), mode="edge")  # whole blocks of rows
+    sums = memory.empty((get_threads(), taps.size, plan.columns))
     bias_sums = np.zeros((get_threads(), plan.columns), np.float32)
     images = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
-    _weight_rows(*images, *plan.arguments, rows, plan.work(), sums, bias_sums)
+    work = memory.empty((get_threads(), plan.rows * (plan.row + dy.shape[2] * COLUMNS)))
+    _weight_rows(*images, *plan.arguments, taps, work, sums, bias_sums)
     dw[...] = sums.sum(axis=0)[: plan.taps.size, : dy.shape[3]].reshape(dw.shape)
     if db is not None:
         db[...] = bias_sums.sum(axis=0)[: dy.shape[3]]
 
 
 class _Plan:
-    """Where things lie in a thread's memory: the padded rows, `pitch` apart, and behind them, from `out` on, a row of
-    the output with whole vectors of channels and whole blocks of pixels."""
+    """Where things lie in a thread's memory: for each of `rows` output rows, one behind the other, a copy of the input
+    rows that the kernel touches, `pitch` apart, of `row` numbers in all."""
 
     def __init__(self, x, y, kernel_size, stride, padding, dilation):
-        (kh, kw), C, self.columns = kernel_size, x.shape[3], -(-y.shape[3] // LANES) * LANES
-        pixels = -(-y.shape[2] // ROWS) * ROWS
-        pitch = ((pixels - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
-        out = -(-kh * pitch // 16) * 16
-        self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, out, self.columns
-        self.size = out + pixels * self.columns
+        (kh, kw), C = kernel_size, x.shape[3]
+        self.columns = -(-y.shape[3] // LANES) * LANES
+        self.pixels = -(-y.shape[2] // ROWS) * ROWS
+        pitch = ((self.pixels - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
+        self.row, self.rows = kh * pitch, min(y.shape[1], -(-GROUP // self.pixels))
+        self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows
         u, v, c = np.ogrid[:kh, :kw, :C]
         self.taps = (u * pitch + v * dilation[1] * C + c).reshape(-1)  # of tap (u, v) and channel c
-
-    def work(self):
-        return memory.empty((get_threads(), self.size))
 
 
 @team
@@ -90,14 +94,14 @@ def _pack_weights(thread, threads, w, shape, turned, panels, C_out, columns):
 
 
 @kernel
-def _touched(x, shape, n, i, kernel, place, pitch, work):
-    """The rows of image n that the kernel touches at output row i, with zeros around them, to work[0:]."""
+def _touched(x, shape, n, i, kernel, place, pitch, work, to):
+    """The rows of image n that the kernel touches at output row i, with zeros around them, to work[to:]."""
     (_, H, W, C), (kh, _, sh, _), (ph, pw, dh, _) = shape, kernel, place
     pixels = pitch // C
     left = min(max(0, pw), pixels)
     right = max(left, min(pixels, pw + W))
     for u in range(kh):
-        h, to = i * sh - ph + u * dh, u * pitch
+        h = i * sh - ph + u * dh
         if 0 <= h < H:
             at = ((n * H + h) * W - pw) * C
             for k in range(left * C):
@@ -109,63 +113,67 @@ def _touched(x, shape, n, i, kernel, place, pitch, work):
         else:
             for k in range(pitch):
                 work[to + k] = 0
+        to += pitch
 
 
 @team
 def _rows(
-    thread, threads, x, shape, y, output_shape, kernel, place, pitch, out, columns, taps, panels, bias, relu, gated, gate, work
+    thread, threads, x, shape, y, output_shape, kernel, place, pitch, columns, rows, taps, panels, bias, relu, gated, gate, work
 ):
-    """Row by row of the output."""
+    """Group by group of output rows."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
-    K, work, pixel = taps.size, work[thread], kernel[3] * shape[3]
+    K, work, pixel, size = taps.size, work[thread], kernel[3] * shape[3], kernel[0] * pitch
+    pixels, out = (Wo + ROWS - 1) // ROWS * ROWS, rows * size
     begin, end = share(N * Ho, thread, threads)
-    for row in range(begin, end):
-        n, i = divmod(row, Ho)
-        _touched(x, shape, n, i, kernel, place, pitch, work)
+    for first in range(begin, end, rows):
+        count = min(rows, end - first)
+        for r in range(count):
+            n, i = divmod(first + r, Ho)
+            _touched(x, shape, n, i, kernel, place, pitch, work, r * size)
         for c in range(0, columns, COLUMNS):
             width = min(COLUMNS, columns - c)
             for k in range(0, K, DEPTH):
                 depth, steps, panel = min(DEPTH, K - k), taps[k:], c * K + k * width
-                for j in range(0, Wo, ROWS):
-                    rows, to = eight_rows(j * pixel, pixel, ROWS), out + j * columns + c
-                    strip(width, depth, work, rows, steps, panels, panel, width, work, to, columns, k > 0)
-        for j in range(Wo):
-            at, to = out + j * columns, (row * Wo + j) * C_out
-            for c in range(C_out):
-                value = work[at + c] + bias[c]
-                if relu:
-                    value = 0 if value < 0 else value
-                if gated:
-                    value = value if gate[to + c] > 0 else 0
-                y[to + c] = value
+                for r in range(count):
+                    for j in range(0, Wo, ROWS):
+                        starts, to = eight_rows(r * size + j * pixel, pixel, ROWS), out + (r * pixels + j) * columns
+                        strip(width, depth, work, starts, steps, panels, panel, width, work, to + c, columns, k > 0)
+        for r in range(count):
+            at, to = out + r * pixels * columns, (first + r) * Wo * C_out
+            finish(Wo, work, at, columns, bias, relu, gated, gate, y, to, C_out)
 
 
 @team
 def _weight_rows(
-    thread, threads, x, shape, dy, output_shape, kernel, place, pitch, out, columns, taps, work, sums, bias_sums
+    thread, threads, x, shape, dy, output_shape, kernel, place, pitch, columns, rows, taps, work, sums, bias_sums
 ):
-    """Row by row of the output, whose pixels are what is summed over; each thread has sums of its own."""
+    """Group by group of output rows, whose pixels are what is summed over; each thread has sums of its own."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
-    work, sums, bias_sums = work[thread], sums[thread].reshape(-1), bias_sums[thread]
-    steps = np.arange(Wo) * (kernel[3] * shape[3])
-    sums[:] = 0
+    work, sums, bias_sums, size = work[thread], sums[thread].reshape(-1), bias_sums[thread], kernel[0] * pitch
+    steps, panel = np.empty(rows * Wo, np.int64), rows * size
+    for pixel in range(rows * Wo):
+        steps[pixel] = pixel // Wo * size + pixel % Wo * kernel[3] * shape[3]
     begin, end = share(N * Ho, thread, threads)
-    for row in range(begin, end):
-        n, i = divmod(row, Ho)
-        _touched(x, shape, n, i, kernel, place, pitch, work)
+    for k in range(sums.size if begin == end else 0):
+        sums[k] = 0
+    for first in range(begin, end, rows):
+        count = min(rows, end - first)
+        for r in range(count):
+            n, i = divmod(first + r, Ho)
+            _touched(x, shape, n, i, kernel, place, pitch, work, r * size)
         for c in range(0, columns, COLUMNS):
-            width, panel = min(COLUMNS, columns - c), out + c * Wo
-            there = min(width, C_out - c)
-            for j in range(Wo):
-                at = (row * Wo + j) * C_out + c
-                for k in range(there):
-                    work[panel + j * width + k] = dy[at + k]
-                    bias_sums[c + k] += dy[at + k]
-                for k in range(there, width):
-                    work[panel + j * width + k] = 0
+            width, b, at, row = min(COLUMNS, columns - c), dy, first * Wo * C_out + c, C_out
+            if c + width > C_out:
+                pack(dy, at, C_out, 1, count * Wo, C_out - c, work[panel:])
+                b, at, row = work, panel, COLUMNS
+            for v in range(0, width, LANES):
+                total = load(bias_sums, c + v)
+                for pixel in range(count * Wo):
+                    total = total + load(b, at + pixel * row + v)
+                store(bias_sums, c + v, total)
             for tap in range(0, taps.size, ROWS):
-                rows, to = eight_of(taps, tap), tap * columns + c
-                strip(width, Wo, work, rows, steps, work, panel, width, sums, to, columns, True)
+                starts, to = eight_of(taps, tap), tap * columns + c
+                strip(width, count * Wo, work, starts, steps, b, at, row, sums, to, columns, first > begin)
 
 
 @kernel

@@ -138,7 +138,7 @@ def input_gradient(dy, w, window, dx, gate=None):
     for first, rows in _bands(dy.shape, kh * kw * C * dx.itemsize):
         at = slice(first * Wo, (first + rows) * Wo)
         for group in range(window.groups):
-            transposed = np.ascontiguousarray(_group_matrix(w, group, window.groups).T)
+            transposed = _group_matrix(w, group, window.groups).T
             upstream = _group_channels(_rows(dy, at), group, window.groups)
             if window.copies or window.groups > 1:
                 cols = memory.empty((rows, Wo, kh, kw, C), dx.dtype)

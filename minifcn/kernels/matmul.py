@@ -16,7 +16,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import share, team
-from minifcn.kernels.vector import LANES, broadcast, fma, load, splat, store
+from minifcn.kernels.vector import LANES, broadcast, fma, load, maximum, splat, store, where_positive
 
 ROWS = 8
 COLUMNS = 2 * LANES
@@ -32,7 +32,8 @@ def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out += a @ b for matrices of one float type; `a` may be the transpose of a contiguous matrix, out is one.
+    """out += a @ b for matrices of one float type; `a` and `b` may be
+    transposes of contiguous matrices, out is one itself.
 
     float32 takes the kernel of this file; float64, which is for checking, takes NumPy's.
     """
@@ -40,14 +41,21 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         out += a @ b
         return
     assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
-    flat_a, row, step = (a.ravel(), a.shape[1], 1) if a.flags.c_contiguous else (a.T.ravel(), 1, a.shape[0])
+    (flat_a, *a_steps), (flat_b, *b_steps) = _flat(a), _flat(b)
     panels = memory.empty((get_threads(), DEPTH * COLUMNS + ROWS * COLUMNS))
-    _matmul(flat_a, row, step, np.ascontiguousarray(b).ravel(), out.reshape(-1), *a.shape, b.shape[1], panels)
+    _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *a.shape, b.shape[1], panels)
+
+
+def _flat(matrix):
+    """The numbers of a matrix in memory, and how far apart its rows and its columns lie."""
+    if matrix.T.flags.c_contiguous and not matrix.flags.c_contiguous:
+        return matrix.T.reshape(-1), 1, matrix.shape[0]
+    return np.ascontiguousarray(matrix).reshape(-1), matrix.shape[1], 1
 
 
 @team
-def _matmul(thread, threads, a, row, step, b, out, M, K, N, panels):
-    """a[i * row + k * step] is element (i, k). Each thread takes its share of the rows, or of the columns where b is
+def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, panels):
+    """a[i * row + k * step] is element (i, k) of a, and so of b. Each thread takes its share of the rows, or of the columns where b is
     the larger matrix or the rows are few, so that it has less to read. The order in which an element's products
     are added does not depend on the share."""
     tiles, strips = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS
@@ -64,7 +72,7 @@ def _matmul(thread, threads, a, row, step, b, out, M, K, N, panels):
             for strip in range(strip_from, strip_to):
                 j = strip * COLUMNS
                 columns = min(COLUMNS, N - j)
-                pack(b, k * N + j, N, depth, columns, panel, 0)
+                pack(b, k * b_row + j * b_step, b_row, b_step, depth, columns, panel)
                 for i in range(tile_from * ROWS, min(tile_to * ROWS, M), ROWS):
                     rows = min(ROWS, M - i)
                     starts = eight_rows(i * row + k * step, row, rows)
@@ -76,13 +84,22 @@ def _matmul(thread, threads, a, row, step, b, out, M, K, N, panels):
 
 
 @kernel
-def pack(b, first, row, depth, columns, panel, to):
-    """Copy `depth` rows of `columns` numbers of b to panel[to:], side by side, with zeros up to COLUMNS."""
-    for k in range(depth):
-        for c in range(columns):
-            panel[to + k * COLUMNS + c] = b[first + k * row + c]
-        for c in range(columns, COLUMNS):
-            panel[to + k * COLUMNS + c] = 0
+def pack(b, first, row, step, depth, columns, panel):
+    """Copy `depth` rows of `columns` numbers of b to the panel, side by side, with zeros up to COLUMNS."""
+    if columns == COLUMNS and step == 1:
+        for k in range(depth):
+            store(panel, k * COLUMNS, load(b, first + k * row))
+            store(panel, k * COLUMNS + LANES, load(b, first + k * row + LANES))
+    elif step == 1:
+        for k in range(depth):
+            for c in range(columns):
+                panel[k * COLUMNS + c] = b[first + k * row + c]
+            for c in range(columns, COLUMNS):
+                panel[k * COLUMNS + c] = 0
+    else:
+        for c in range(COLUMNS):
+            for k in range(depth):
+                panel[k * COLUMNS + c] = b[first + k * row + c * step] if c < columns else 0
 
 
 @kernel
@@ -177,6 +194,30 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
         s6, s7 = fma(broadcast(a, a6 + at), y, s6), fma(broadcast(a, a7 + at), y, s7)
     store(out, c, s0), store(out, c1, s1), store(out, c2, s2), store(out, c3, s3)
     store(out, c4, s4), store(out, c5, s5), store(out, c6, s6), store(out, c7, s7)
+
+
+@kernel
+def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
+    """What comes behind a product, for `count` pixels: y[to:] = out[at:] + bias; with `relu`, max(0, that); with `gated`, 0
+    where gate[to:] is not positive. In `out` the pixels lie `pitch` apart, in y side by side."""
+    zero, whole = splat(np.float32(0)), channels // LANES * LANES
+    for c in range(0, whole, LANES):
+        b = load(bias, c)
+        for k in range(count):
+            value, place = load(out, at + k * pitch + c) + b, to + k * channels + c
+            if relu:
+                value = maximum(zero, value)
+            if gated:
+                value = where_positive(load(gate, place), value)
+            store(y, place, value)
+    for k in range(count if whole < channels else 0):
+        for c in range(whole, channels):
+            number, place = out[at + k * pitch + c] + bias[c], to + k * channels + c
+            if relu and number < 0:
+                number = np.float32(0)
+            if gated and not gate[place] > 0:
+                number = np.float32(0)
+            y[place] = number
 
 
 @kernel

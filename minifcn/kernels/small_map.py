@@ -11,7 +11,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, part_of_block
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, finish, pack, part_of_block
 from minifcn.kernels.team import four, share, team, two
 
 
@@ -75,9 +75,7 @@ def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_sha
                         first, row, step = (((kh - 1 - u) * kw + kw - 1 - v) * I + c) * O + k, 1, O
                     else:
                         first, row, step = ((u * kw + v) * I + k) * O + c, O, 1
-                    for r in range(depth):
-                        for q in range(COLUMNS):
-                            panel[r * COLUMNS + q] = w[first + r * row + q * step] if q < there else 0
+                    pack(w, first, row, step, depth, there, panel)
                     for i in range(i_from, i_to):
                         for j in range(j_from, j_to):
                             for n in range(0, N, ROWS):
@@ -94,14 +92,7 @@ def _finish(thread, threads, sums, images, o, bias, relu, gated, gate, y, output
     begin, end = share(N * Ho * Wo, thread, threads)
     for pixel in range(begin, end):
         n, place = divmod(pixel, Ho * Wo)
-        at, to = (place * images + n) * o, pixel * C
-        for c in range(C):
-            value = sums[at + c] + bias[c]
-            if relu:
-                value = 0 if value < 0 else value
-            if gated:
-                value = value if gate[to + c] > 0 else 0
-            y[to + c] = value
+        finish(1, sums, (place * images + n) * o, o, bias, relu, gated, gate, y, pixel * C, C)
 
 
 def weight_gradient(x, dy, padding, dw, db=None):
@@ -136,13 +127,12 @@ def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels,
                     for q in range(COLUMNS):
                         panel[depth * COLUMNS + q] = dy[at + q] if q < there else 0
                     depth += 1
-        for k in range(0, C, ROWS):
+        if depth == 0 and strip == 0:
+            for k in range(tap * C * C_out, (tap + 1) * C * C_out):
+                dw[k] = 0
+        for k in range(0, C if depth else 0, ROWS):
             rows, to = min(ROWS, C - k), (tap * C + k) * C_out + c
-            if depth == 0:
-                for r in range(rows):
-                    for q in range(there):
-                        dw[to + r * C_out + q] = 0
-            elif rows == ROWS and there == COLUMNS:
+            if rows == ROWS and there == COLUMNS:
                 block(depth, x, eight_rows(k, 1, rows), steps, panel, 0, COLUMNS, dw, to, C_out, False)
             else:
                 starts, here = eight_rows(k, 1, rows), (dw, to, C_out, rows, there)

@@ -67,29 +67,29 @@ class _Plan:
 
 
 @kernel
-def _tap(k, a, column, m, stride, w_shape):
-    """Where the weight stands that number k of a patch has for phase a and column (b, o); -1 beyond the kernel."""
+def _weights_of(k, a, m, stride, w_shape):
+    """The weights that number k of a patch has in phase a: (first, count) as the columns (b, o) go through the phases of
+    a row, the weight of column number j stands at first + j C_in, and beyond `count` the kernel has ended."""
     (mh, mw), (sh, sw), (kh, kw, C_out, C_in) = m, stride, w_shape
     tap, c = divmod(k, C_in)
     t, s = divmod(tap, mw)
-    b, o = divmod(column, C_out)
-    u, v = a + (mh - 1 - t) * sh, b + (mw - 1 - s) * sw
-    return ((u * kw + v) * C_out + o) * C_in + c if u < kh and v < kw else -1
+    u, v = a + (mh - 1 - t) * sh, (mw - 1 - s) * sw
+    return (u * kw + v) * C_out * C_in + c, min(sw, kw - v) * C_out if u < kh else 0
 
 
 @team
 def _pack(thread, threads, w, w_shape, stride, m, strips, panels):
     """panels[a, strip, k, column]."""
     w_shape, stride, m = four(w_shape), two(stride), two(m)
-    K, width = m[0] * m[1] * w_shape[3], stride[1] * w_shape[2]
-    begin, end = share(stride[0] * strips, thread, threads)
+    K, C_in = m[0] * m[1] * w_shape[3], w_shape[3]
+    begin, end = share(stride[0] * K, thread, threads)
     for job in range(begin, end):
-        a, strip = divmod(job, strips)
-        for k in range(K):
-            for column in range(COLUMNS):
-                place = strip * COLUMNS + column
-                at = _tap(k, a, place, m, stride, w_shape) if place < width else -1
-                panels[(job * K + k) * COLUMNS + column] = w[at] if at >= 0 else 0
+        a, k = divmod(job, K)
+        first, count = _weights_of(k, a, m, stride, w_shape)
+        for strip in range(strips):
+            to, column = ((a * strips + strip) * K + k) * COLUMNS, strip * COLUMNS
+            for j in range(COLUMNS):
+                panels[to + j] = w[first + (column + j) * C_in] if column + j < count else 0
 
 
 @team
@@ -132,28 +132,32 @@ def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, panel
     """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
     w_shape, m, stride = four(w_shape), two(m), two(stride)
-    panel, depth, width = panels[thread], N * Q * R, sw * C
+    panel, depth, width, C_in = panels[thread], N * Q * R, sw * C, w_shape[3]
     steps, edge = np.arange(min(depth, DEPTH)) * K, depth * COLUMNS
     begin, end = share(sh * strips, thread, threads)
     for job in range(begin, end):
         a, strip = divmod(job, strips)
-        for place in range(depth):
-            image_row, r = divmod(place, R)
-            n, q = divmod(image_row, Q)
+        column = strip * COLUMNS
+        for row in range(N * Q):
+            n, q = divmod(row, Q)
             h = q * sh + a - ph
-            for column in range(COLUMNS):
-                b, o = divmod(strip * COLUMNS + column, C)
-                v = r * sw + b - pw
-                there = 0 <= h < Ho and 0 <= v < Wo and b < sw
-                panel[place * COLUMNS + column] = dy[((n * Ho + h) * Wo + v) * C + o] if there else 0
+            for r in range(R):
+                left = r * sw - pw  # the first pixel of the block, in the image if the padding lets it
+                at, to = ((n * Ho + h) * Wo + left) * C + column, (row * R + r) * COLUMNS
+                j_from = min(COLUMNS, max(0, -left * C - column))
+                j_to = max(j_from, min(COLUMNS, min(width, (Wo - left) * C) - column)) if 0 <= h < Ho else j_from
+                for j in range(j_from):
+                    panel[to + j] = 0
+                for j in range(j_from, j_to):
+                    panel[to + j] = dy[at + j]
+                for j in range(j_to, COLUMNS):
+                    panel[to + j] = 0
         for k in range(0, K, ROWS):
             rows = min(ROWS, K - k)
             for d in range(0, depth, DEPTH):
-                starts = eight_rows(d * K + k, 1, rows)
-                p = d * COLUMNS
+                starts, p = eight_rows(d * K + k, 1, rows), d * COLUMNS
                 block(min(DEPTH, depth - d), cols, starts, steps, panel, p, COLUMNS, panel, edge, COLUMNS, d > 0)
             for r in range(rows):
-                for column in range(min(COLUMNS, width - strip * COLUMNS)):
-                    at = _tap(k + r, a, strip * COLUMNS + column, m, stride, w_shape)
-                    if at >= 0:
-                        dw[at] = panel[edge + r * COLUMNS + column]
+                first, count = _weights_of(k + r, a, m, stride, w_shape)
+                for j in range(min(COLUMNS, count - column)):
+                    dw[first + (column + j) * C_in] = panel[edge + r * COLUMNS + j]

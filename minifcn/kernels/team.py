@@ -8,8 +8,8 @@
 
     double(x, y)        # each thread calls it, with its number from 0 and how many there are
 
-Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, as a function
-that is called by its address, and a loop of one line (`_run`) is compiled for each kind of arguments.
+Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, and a loop of
+one line (`_run`), which calls it at its address, is compiled for each kind of arguments.
 
 Arguments are arrays, numbers and tuples of whole numbers; these arrive as arrays, `four` makes tuples of them.
 """
@@ -19,7 +19,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from minifcn.kernels import jit
 from minifcn.kernels.jit import kernel, prange
@@ -47,7 +50,7 @@ def team(function: Callable) -> Callable:
         work = compiled.get(kinds)
         if work is None:
             work = compiled[kinds] = _compile(function, arguments)
-        _run(work, jit.get_threads(), arguments)
+        _run(work.address, jit.get_threads(), arguments)
 
     return launch
 
@@ -59,9 +62,23 @@ def _compile(function, arguments):
 
 
 @kernel(parallel=True)
-def _run(work, threads, arguments):
+def _run(address, threads, arguments):
     for thread in prange(threads):
-        work(np.int64(thread), threads, *arguments)
+        _call(address, np.int64(thread), threads, *arguments)
+
+
+@intrinsic
+def _call(typing, address, *arguments):
+    """Call the function at `address`. (Numba can call a function that is an argument, but looks up its address in Python
+    each time, which takes longer than many a kernel.)"""
+
+    def generate(context, builder, signature, args):
+        kinds = [context.get_value_type(kind) for kind in signature.args[1].types]
+        function = ir.FunctionType(context.get_value_type(types.none), kinds).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), cgutils.unpack_tuple(builder, args[1]))
+        return context.get_dummy_value()
+
+    return types.none(address, types.StarArgTuple(arguments)), generate
 
 
 def _plain(argument):
