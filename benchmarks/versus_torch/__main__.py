@@ -41,19 +41,26 @@ def main() -> None:
     for row in rows:
         result["rows"].append(measured_row(row, options, effort, facts))
         write(result, options)
+    failed = [record["name"] for record in result["rows"] if "error" in record]
     whole = [record for record in result["rows"] if "error" not in record]
-    if not options.quick:
-        in_own_processes(whole, {row.name: row for row in rows}, effort)
-        write(result, options)
-    if wanted("scaling", options):
-        measured_scaling(result["scaling"], options)
-        write(result, options)
-    if wanted("history", options):
-        result["history"] = measured_history(effort)
-    write(result, options)
+    for section, needed, measure in (
+        (
+            "alone",
+            not options.quick,
+            lambda: in_own_processes(whole, {row.name: row for row in rows}, effort),
+        ),
+        ("scaling", wanted("scaling", options), lambda: measured_scaling(result["scaling"], options)),
+        ("history", wanted("history", options), lambda: result.update(history=measured_history(effort))),
+    ):
+        if needed:
+            try:
+                measure()
+            except Exception as error:  # the rest is still worth measuring
+                say(f"FAILED {section}: {type(error).__name__}: {error}")
+                failed.append(section)
+            write(result, options)
 
     print("\n" + report.document(result))
-    failed = [record["name"] for record in result["rows"] if "error" in record]
     places = [str(path) for path in (options.json, options.markdown) if path]
     print(
         f"{(time.perf_counter() - began) / 60:.1f} minutes; results in: {', '.join(places) or 'this text only'}"

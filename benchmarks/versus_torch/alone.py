@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import gc
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,18 +77,25 @@ def _measured_memory(row, name):
     ready(dataclasses.replace(row, image_shape=SMALL)).call()
     gc.collect()
     big = ready(row)
-    before = _resident_now()
-    big.call()
-    big.call()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-
-
-def _resident_now():
-    """The memory that the process has now, in bytes. The high-water mark is set back to it, where Linux permits."""
-    with contextlib.suppress(OSError):
+    before = _status("VmRSS")
+    with contextlib.suppress(
+        OSError
+    ):  # where Linux permits, set the high-water mark back to what is used now
         Path("/proc/self/clear_refs").write_text("5")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+    big.call()
+    big.call()
+    return _status("VmHWM") - before
+
+
+def _status(field):
+    """VmRSS, the memory that the process has now, or VmHWM, the most that it had, in bytes.
+
+    Not getrusage: its ru_maxrss begins with that of the parent, which is large here.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
 
 
 if __name__ == "__main__":
