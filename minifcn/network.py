@@ -5,7 +5,8 @@ shapes and receptive fields (geometry.py) follow it, parameters and activations 
 
 Layers run one by one, but for rectifiers. Behind a convolution that nobody else reads, max(0, x) costs nothing if the
 convolution does it before it writes its output; and its gradient costs nothing if the one layer that reads the
-rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours (`fuse`).
+rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours, and a pooling
+behind it as well (`fuse`).
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from minifcn.geometry import IMAGE, view
 from minifcn.layers.activation import ReLU
 from minifcn.layers.base import Layer, Shape
 from minifcn.layers.conv import Conv2d
+from minifcn.layers.pooling import MaxPool2d
 
 
 class Node(NamedTuple):
@@ -27,15 +29,33 @@ class Node(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One or two nodes that run as one: a layer, and perhaps the rectifier behind it, whose name `name` then is."""
+    """Nodes that run as one: a layer, and behind a convolution perhaps a rectifier and a pooling. `name` is the last one."""
 
     name: str
     node: str  # the name of the layer
     layer: Layer
     reads: tuple[str, ...]
     rectified: bool  # the layer computes max(0, y)
+    pool: MaxPool2d | None  # and the largest of each 2x2 pixels of it
     through_relu: bool  # its dx is the gradient of what went into the rectifier that it reads
     passed: bool  # of a rectifier: its only reader is such a layer, so there is nothing left to do in backward
+
+    def forward(self, *inputs: np.ndarray, **options: Any) -> Any:
+        if self.rectified:
+            options |= {"relu": True, "pool": self.pool}
+        return self.layer.forward(*inputs, **options)
+
+    def backward(self, dy: np.ndarray, y: np.ndarray, cache: Any, needs: tuple[str, ...]) -> Any:
+        if self.passed and isinstance(self.layer, ReLU):
+            return dy, {}
+        if self.rectified and self.pool is None and not self.passed:
+            dy, _ = ReLU().backward(dy, y)
+        options: dict[str, Any] = {"through_relu": True} if self.through_relu else {}
+        if self.pool is not None:
+            options["pool"] = self.pool
+        if self.layer.params:  # such layers can leave out a gradient that nobody reads
+            options["needs"] = needs
+        return self.layer.backward(dy, cache, **options)
 
 
 def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
@@ -46,28 +66,32 @@ def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
             readers[source].append(name)
 
     def only_reader(name):
-        return nodes[readers[name][0]].layer if len(readers[name]) == 1 else None
+        return readers[name][0] if len(readers[name]) == 1 and name not in keep else None
 
     runs, done = [], set()
     for name, (layer, reads) in nodes.items():
         if name in done:
             continue
-        rectified = isinstance(layer, Conv2d) and isinstance(only_reader(name), ReLU) and name not in keep
-        end = readers[name][0] if rectified else name
-        done.add(end)
+        end, pool, following = name, None, only_reader(name)
+        if isinstance(layer, Conv2d) and following is not None and isinstance(nodes[following].layer, ReLU):
+            end, following = following, only_reader(following)
+            reader = nodes[following].layer if following is not None else None
+            if isinstance(reader, MaxPool2d) and reader.side_by_side:
+                end, pool = following, reader
+        done.update((end, nodes[end].reads[0]))
         source = nodes.get(reads[0])
-        through_relu = layer.fuses_relu and source is not None and isinstance(source.layer, ReLU)
-        through_relu = through_relu and len(readers[reads[0]]) == 1
-        reader = only_reader(end)
+        after_relu = source is not None and isinstance(source.layer, ReLU) and len(readers[reads[0]]) == 1
+        reader = nodes[readers[end][0]].layer if len(readers[end]) == 1 else None
         passed = isinstance(nodes[end].layer, ReLU) and reader is not None and reader.fuses_relu
-        runs.append(Run(end, name, layer, reads, rectified, through_relu, passed))
+        through_relu = after_relu and layer.fuses_relu
+        runs.append(Run(end, name, layer, reads, end != name, pool, through_relu, passed))
     return runs
 
 
 class Tape(dict):
     """The activations of a forward pass by name, and in `caches` what each layer keeps for backward.
 
-    What a convolution gives to the rectifier behind it is not stored, but computed again when it is asked for.
+    What lies between layers that ran as one is not stored, but computed again when it is asked for.
     """
 
     def __init__(self, nodes: dict[str, Node]) -> None:
@@ -175,8 +199,7 @@ class Network:
         tape[IMAGE] = images
         for run in fuse(self.nodes):
             inputs = (tape[source] for source in run.reads)
-            options = {"relu": True} if run.rectified else {}
-            tape[run.name], tape.caches[run.name] = run.layer.forward(*inputs, train=train, rng=rng, **options)
+            tape[run.name], tape.caches[run.name] = run.forward(*inputs, train=train, rng=rng)
         return tape[self.output], tape
 
     def backward(self, dy: np.ndarray, tape: Tape, image_gradient: bool = False) -> dict[str, np.ndarray]:
@@ -193,7 +216,9 @@ class Network:
             if dy_here is None:  # nothing of the output comes through here
                 own = {key: np.zeros_like(array) for key, array in run.layer.params.items()}
             else:
-                dx, own = self._run_backward(run, dy_here, tape, wanted.intersection(run.reads))
+                needs = ("input",) * bool(wanted.intersection(run.reads))
+                needs += ("parameters",) * (not run.layer.frozen)
+                dx, own = run.backward(dy_here, tape[run.name], tape.caches[run.name], needs)
                 for source, dx_source in zip(run.reads, dx if isinstance(dx, tuple) else (dx,)):
                     if dx_source is not None and source in wanted:
                         upstream[source] = upstream[source] + dx_source if source in upstream else dx_source
@@ -201,19 +226,6 @@ class Network:
                 grads |= {f"{run.node}.{key}": array for key, array in own.items()}
         ordered = {name: grads[name] for name in self.trainable}
         return ordered | {IMAGE: upstream[IMAGE]} if image_gradient else ordered
-
-    @staticmethod
-    def _run_backward(run, dy, tape, wanted_inputs):
-        """Layers with parameters can leave out a gradient that nobody reads."""
-        if run.rectified and not run.passed:
-            dy, _ = ReLU().backward(dy, tape[run.name])
-        if isinstance(run.layer, ReLU) and run.passed:
-            return dy, {}
-        options = {"through_relu": True} if run.through_relu else {}
-        if not run.layer.params:
-            return run.layer.backward(dy, tape.caches[run.name], **options)
-        needs = ("input",) * bool(wanted_inputs) + ("parameters",) * (not run.layer.frozen)
-        return run.layer.backward(dy, tape.caches[run.name], needs, **options)
 
     def _need_gradients(self, image_gradient: bool) -> set[str]:
         """The activations that depend on a trainable parameter, or on the image if its gradient is wanted."""
@@ -244,8 +256,7 @@ class Network:
         alive = {IMAGE: images}
         for run in runs:
             if run.name in needed:
-                options = {"relu": True} if run.rectified else {}
-                alive[run.name] = run.layer.forward(*(alive[source] for source in run.reads), **options)[0]
+                alive[run.name] = run.forward(*(alive[source] for source in run.reads))[0]
                 for source in set(run.reads):
                     if last_reader[source] == run.name and source not in keep:
                         del alive[source]

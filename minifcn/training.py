@@ -33,6 +33,7 @@ from minifcn.data import (
 )
 from minifcn.errors import InputError, NonFiniteError
 from minifcn.files import make_folder, replacing
+from minifcn.geometry import IMAGE
 from minifcn.kernels.finite import all_finite
 from minifcn.kernels.jit import set_threads
 from minifcn.network import Network, Tape
@@ -297,8 +298,8 @@ def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarr
     """Stop on the first number that is not finite, and say where it came from."""
     if math.isfinite(value) and all(all_finite(grad) for grad in grads.values()):
         return
-    for name, activation in tape.items():
-        if not all_finite(activation):
+    for name in (IMAGE, *tape.nodes):
+        if not all_finite(tape[name]):
             raise NonFiniteError(
                 f"step {step}: {name} has a value that is not finite (the loss is {value}). "
                 "A smaller --lr may help; the last checkpoint is as it was"

@@ -73,6 +73,27 @@ def convolve(x, w, bias, window, y, relu=False, algorithm="auto"):
         im2col.convolve(x, w, bias, window, y, relu)
 
 
+def pools(window, shape, output_shape, dtype, algorithm="auto") -> bool:
+    """Whether the algorithm that is chosen can pool before it writes: then `convolve_and_pool` and its gradients do."""
+    return _algorithm(algorithm, window, shape, output_shape, dtype) == "winograd"
+
+
+def convolve_and_pool(x, w, bias, window, y, where):
+    """y = the largest of each 2x2 pixels of max(0, convolution), and where (uint8) which of the four it was."""
+    size = window.output_size(x.shape[1:3])
+    winograd.convolve_and_pool(x, w, bias, window.padding, size, y, where)
+
+
+def pooled_input_gradient(dy, where, w, window, dx, gate=None):
+    """dx of `convolve_and_pool`, given dy."""
+    winograd.input_gradient(dy, w, window.padding, dx, gate, where)
+
+
+def pooled_weight_gradient(x, dy, where, window, dw, db=None):
+    """dw and, if it is given, db of `convolve_and_pool`, given dy."""
+    winograd.weight_gradient(x, dy, window.padding, dw, db, where, window.output_size(x.shape[1:3]))
+
+
 def input_gradient(dy, w, window, dx, gate=None, algorithm="auto"):
     """dx, given dy; also the value of the transposed convolution with these weights."""
     algorithm = _algorithm(algorithm, window, dx.shape, dy.shape, dy.dtype)

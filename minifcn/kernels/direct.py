@@ -13,7 +13,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, pack, strip
-from minifcn.kernels.team import four, share, team, two
+from minifcn.kernels.team import four, own, share, team, two
 from minifcn.kernels.vector import LANES, load, store
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
@@ -33,28 +33,29 @@ def input_gradient(dy, w, window, dx, gate=None):
 
 
 def _convolve(x, w, turned, bias, plan, y, relu, gate):
-    panels = memory.empty(plan.taps.size * plan.columns)
-    _pack_weights(w.reshape(-1), w.shape, turned, panels, y.shape[3], plan.columns)
     padded_bias = np.zeros(plan.columns, np.float32)
     if bias is not None:
         padded_bias[: y.shape[3]] = bias
     gated = gate is not None
     gate = gate.reshape(-1) if gated else padded_bias
     images = x.reshape(-1), x.shape, y.reshape(-1), y.shape
-    work = memory.empty((get_threads(), plan.rows * (plan.row + plan.pixels * plan.columns)))
-    _rows(*images, *plan.arguments, plan.taps, panels, padded_bias, relu, gated, gate, work)
+    size = plan.rows * (plan.row + plan.pixels * plan.columns)
+    with memory.scratch(plan.taps.size * plan.columns, get_threads() * size) as (panels, work):
+        _pack_weights(w.reshape(-1), w.shape, turned, panels, y.shape[3], plan.columns)
+        _rows(*images, *plan.arguments, plan.taps, panels, padded_bias, relu, gated, gate, work)
 
 
 def weight_gradient(x, dy, window, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     plan = _Plan(x, dy, window.kernel_size, window.stride, window.padding, window.dilation)
     taps = np.pad(plan.taps, (0, -plan.taps.size % ROWS), mode="edge")  # whole blocks of rows
-    sums = memory.empty((get_threads(), taps.size, plan.columns))
-    bias_sums = np.zeros((get_threads(), plan.columns), np.float32)
+    bias_sums, threads = np.zeros((get_threads(), plan.columns), np.float32), get_threads()
     images = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
-    work = memory.empty((get_threads(), plan.rows * (plan.row + dy.shape[2] * COLUMNS)))
-    _weight_rows(*images, *plan.arguments, taps, work, sums, bias_sums)
-    dw[...] = sums.sum(axis=0)[: plan.taps.size, : dy.shape[3]].reshape(dw.shape)
+    size = plan.rows * (plan.row + dy.shape[2] * COLUMNS)
+    with memory.scratch(threads * size, threads * taps.size * plan.columns) as (work, sums):
+        _weight_rows(*images, *plan.arguments, taps, work, sums, bias_sums.reshape(-1))
+        total = sums.reshape(threads, taps.size, plan.columns).sum(axis=0)
+    dw[...] = total[: plan.taps.size, : dy.shape[3]].reshape(dw.shape)
     if db is not None:
         db[...] = bias_sums.sum(axis=0)[: dy.shape[3]]
 
@@ -122,7 +123,7 @@ def _rows(
 ):
     """Group by group of output rows."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
-    K, work, pixel, size = taps.size, work[thread], kernel[3] * shape[3], kernel[0] * pitch
+    K, work, pixel, size = taps.size, own(work, thread, threads), kernel[3] * shape[3], kernel[0] * pitch
     pixels, out = (Wo + ROWS - 1) // ROWS * ROWS, rows * size
     begin, end = share(N * Ho, thread, threads)
     for first in range(begin, end, rows):
@@ -149,7 +150,8 @@ def _weight_rows(
 ):
     """Group by group of output rows, whose pixels are what is summed over; each thread has sums of its own."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
-    work, sums, bias_sums, size = work[thread], sums[thread].reshape(-1), bias_sums[thread], kernel[0] * pitch
+    work, sums, size = own(work, thread, threads), own(sums, thread, threads), kernel[0] * pitch
+    bias_sums = own(bias_sums, thread, threads)
     steps, panel = np.empty(rows * Wo, np.int64), rows * size
     for pixel in range(rows * Wo):
         steps[pixel] = pixel // Wo * size + pixel % Wo * kernel[3] * shape[3]

@@ -15,12 +15,12 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.team import share, team
+from minifcn.kernels.team import own, share, team
 from minifcn.kernels.vector import LANES, broadcast, fma, load, maximum, splat, store, where_positive
 
 ROWS = 8
 COLUMNS = 2 * LANES
-DEPTH = 256  # a panel of DEPTH x COLUMNS float32 is 32 kB at most: it stays in the first cache
+DEPTH = 128
 
 
 def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -42,8 +42,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         return
     assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
     (flat_a, *a_steps), (flat_b, *b_steps) = _flat(a), _flat(b)
-    panels = memory.empty((get_threads(), DEPTH * COLUMNS + ROWS * COLUMNS))
-    _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *a.shape, b.shape[1], panels)
+    with memory.scratch(get_threads() * (DEPTH * COLUMNS + ROWS * COLUMNS)) as (panels,):
+        _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *a.shape, b.shape[1], panels)
 
 
 def _flat(matrix):
@@ -64,7 +64,7 @@ def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, panel
         tile_from, tile_to = share(tiles, thread, threads)
     else:
         strip_from, strip_to = share(strips, thread, threads)
-    panel, edge = panels[thread], DEPTH * COLUMNS
+    panel, edge = own(panels, thread, threads), DEPTH * COLUMNS
     steps = np.arange(min(K, DEPTH)) * step
     if tile_from < tile_to:
         for k in range(0, K, DEPTH):

@@ -5,11 +5,15 @@ takes as long as the arithmetic which fills it. A training step needs the same a
 array of `empty` is no longer used by anyone, its memory is kept for the next one of about its size.
 
 What is kept never exceeds what was once needed at one time: the most that was in use at any moment.
+
+What a kernel needs only while it runs comes from `scratch`: always the same memory, so that it is still in the cache from
+the kernel before.
 """
 
+import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -42,7 +46,8 @@ class _Lease:
         }
 
     def __del__(self):
-        _give_back(self.memory)
+        if _give_back is not None:  # at the very end, when Python has taken the module apart
+            _give_back(self.memory)
 
 
 _lock = threading.RLock()  # an array may be let go while this very thread looks for memory
@@ -82,3 +87,35 @@ def _give_back(memory: np.ndarray) -> None:
         _kept += memory.size
         _idle[memory.size] = _idle.pop(memory.size, [])
         _idle[memory.size].append(memory)
+
+
+class _Scratch(threading.local):
+    """Each Python thread has its own."""
+
+    memory = np.empty(0, np.float32)
+    used = 0  # numbers
+
+
+_scratch = _Scratch()
+
+
+@contextlib.contextmanager
+def scratch(*sizes: int) -> Iterator[list[np.ndarray]]:
+    """Flat float32 arrays of these sizes, to be filled, for as long as the `with` lasts. Within it, further ones are others.
+
+    >>> with scratch(10, 20) as (a, b):
+    ...     a.size, b.size
+    (10, 20)
+    """
+    step = ALIGNMENT // 4
+    starts = [_scratch.used]
+    for size in sizes:
+        starts.append(starts[-1] + -(-size // step) * step)
+    if starts[-1] > _scratch.memory.size:
+        # Arrays that are in use keep the old memory alive.
+        _scratch.memory = empty(max(2 * _scratch.memory.size, starts[-1], LARGE))
+    before, _scratch.used = _scratch.used, starts[-1]
+    try:
+        yield [_scratch.memory[start : start + size] for start, size in zip(starts, sizes)]
+    finally:
+        _scratch.used = before

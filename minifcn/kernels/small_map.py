@@ -12,7 +12,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, finish, pack, part_of_block
-from minifcn.kernels.team import four, share, team, two
+from minifcn.kernels.team import four, own, share, team, two
 
 
 def products(shape, output_shape, kernel_size, padding):
@@ -41,10 +41,10 @@ def _convolve(x, w, turned, bias, padding, y, relu, gate):
         padded_bias[:C_out] = bias
     gated = gate is not None
     gate = gate.reshape(-1) if gated else padded_bias
-    panels = memory.empty((get_threads(), DEPTH * COLUMNS))
-    sums = memory.empty(Ho * Wo * images * o)
-    _sum_taps(x.reshape(-1), x.shape, w.reshape(-1), w.shape, turned, padding, y.shape, images, o, panels, sums)
-    _finish(sums, images, o, padded_bias, relu, gated, gate, y.reshape(-1), y.shape)
+    arguments = x.reshape(-1), x.shape, w.reshape(-1), w.shape, turned, padding, y.shape, images, o
+    with memory.scratch(get_threads() * DEPTH * COLUMNS, Ho * Wo * images * o) as (panels, sums):
+        _sum_taps(*arguments, panels, sums)
+        _finish(sums, images, o, padded_bias, relu, gated, gate, y.reshape(-1), y.shape)
 
 
 @kernel
@@ -58,7 +58,7 @@ def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_sha
     """sums[i, j, n] of all channels; each thread has panels of its own, so that it reads only its part of w."""
     (N, H, W, C), (kh, kw, I, O) = four(shape), four(w_shape)
     (_, Ho, Wo, C_out), (ph, pw) = four(output_shape), two(padding)
-    panel, steps = panels[thread], np.arange(min(C, DEPTH))
+    panel, steps = own(panels, thread, threads), np.arange(min(C, DEPTH))
     begin, end = share(o // COLUMNS, thread, threads)
     for c in range(begin * COLUMNS, end * COLUMNS, COLUMNS):
         there = min(COLUMNS, C_out - c)
@@ -98,8 +98,9 @@ def _finish(thread, threads, sums, images, o, bias, relu, gated, gate, y, output
 def weight_gradient(x, dy, padding, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     pixels = dy.size // dy.shape[3]
-    panels = memory.empty((get_threads(), pixels * COLUMNS + ROWS * COLUMNS))
-    _tap_gradients(x.reshape(-1), x.shape, dy.reshape(-1), dy.shape, padding, panels, dw.reshape(-1), dw.shape)
+    arguments = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape, padding
+    with memory.scratch(get_threads() * (pixels + ROWS) * COLUMNS) as (panels,):
+        _tap_gradients(*arguments, panels, dw.reshape(-1), dw.shape)
     if db is not None:
         db[...] = dy.sum(axis=(0, 1, 2))
 
@@ -110,7 +111,7 @@ def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels,
     the taps in the middle meet the most."""
     (N, H, W, C), (_, Ho, Wo, C_out) = four(shape), four(output_shape)
     (kh, kw, _, _), (ph, pw) = four(w_shape), two(padding)
-    panel, steps, edge = panels[thread], np.empty(N * Ho * Wo, np.int64), N * Ho * Wo * COLUMNS
+    panel, steps, edge = own(panels, thread, threads), np.empty(N * Ho * Wo, np.int64), N * Ho * Wo * COLUMNS
     strips = (C_out + COLUMNS - 1) // COLUMNS
     for job in range(thread, kh * kw * strips, threads):
         tap, strip = divmod(job, strips)

@@ -19,51 +19,51 @@ from minifcn.kernels import memory
 from minifcn.kernels.im2col import im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
-from minifcn.kernels.team import four, share, team, two
+from minifcn.kernels.team import four, own, share, team, two
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 
 
 def transposed_convolve(x, w, stride, padding, y):
     """y = x painted with w: x (N, H, W, C_in), w (kh, kw, C_out, C_in), y (N, Ho, Wo, C_out)."""
-    plan = _Plan(x, y, w.shape, stride, padding)
-    cols = plan.patches(x)
-    panels = memory.empty((stride[0], plan.strips * COLUMNS * plan.K))
-    _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels.reshape(-1))
-    rows = -(-max(JOB, plan.blocks[1]) // plan.blocks[1])  # of blocks, so that a job is large enough
-    size = (-(-rows * plan.blocks[1] // ROWS) * ROWS) * plan.width + COLUMNS
-    work = memory.empty((get_threads(), size))
-    arguments = cols.reshape(-1), plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
-    _paint(*arguments, work, y.reshape(-1), y.shape)
+    plan = _Plan(x, y, w.shape, stride)
+    rows = -(-JOB // plan.blocks[1])  # of blocks, so that a job is large enough
+    size = -(-rows * plan.blocks[1] // ROWS) * ROWS * plan.width + COLUMNS
+    weights = stride[0] * plan.strips * COLUMNS * plan.K
+    with memory.scratch(plan.patches, weights, get_threads() * size) as (cols, panels, work):
+        plan.cut(x, cols)
+        _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels)
+        arguments = cols, plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
+        _paint(*arguments, work, y.reshape(-1), y.shape)
 
 
 def weight_gradient(dy, x, stride, padding, dw):
     """dw (kh, kw, C_out, C_in) of `transposed_convolve`, given dy, the gradient of its output, and its input x."""
-    plan = _Plan(x, dy, dw.shape, stride, padding)
-    cols = plan.patches(x)
-    depth = x.shape[0] * plan.blocks[0] * plan.blocks[1]
-    panels = memory.empty((get_threads(), (depth + ROWS) * COLUMNS))
-    arguments = cols.reshape(-1), plan.blocks, plan.K, plan.m, stride, padding, plan.strips, panels
-    _unpaint(*arguments, dy.reshape(-1), dy.shape, dw.reshape(-1), dw.shape)
+    plan = _Plan(x, dy, dw.shape, stride)
+    depth = plan.patches // plan.K
+    with memory.scratch(plan.patches, get_threads() * (depth + ROWS) * COLUMNS) as (cols, panels):
+        plan.cut(x, cols)
+        arguments = cols, plan.blocks, plan.K, plan.m, stride, padding, plan.strips, panels
+        _unpaint(*arguments, dy.reshape(-1), dy.shape, dw.reshape(-1), dw.shape)
 
 
 class _Plan:
     """The sizes: m taps a phase and direction, the blocks of the output, K numbers a patch, and the `width` numbers of
     a row of phases in so many strips of COLUMNS."""
 
-    def __init__(self, x, y, w_shape, stride, padding):
+    def __init__(self, x, y, w_shape, stride):
         self.m = tuple(-(-k // s) for k, s in zip(w_shape, stride))
         self.blocks = tuple(n + m - 1 for n, m in zip(x.shape[1:3], self.m))
         self.K = self.m[0] * self.m[1] * x.shape[3]
         self.width = stride[1] * y.shape[3]
         self.strips = -(-self.width // COLUMNS)
+        self.patches = x.shape[0] * self.blocks[0] * self.blocks[1] * self.K
 
-    def patches(self, x):
+    def cut(self, x, cols):
         """x[q - t, r - t'] for all blocks (q, r), the farthest t first."""
-        cols = memory.empty((x.shape[0] * self.blocks[0], self.blocks[1], *self.m, x.shape[3]))
+        cols = cols.reshape(x.shape[0] * self.blocks[0], self.blocks[1], *self.m, x.shape[3])
         padding = tuple(m - 1 for m in self.m)
         im2col(x, cols, 0, self.blocks[0], 0, (1, 1), padding, (1, 1))
-        return cols
 
 
 @kernel
@@ -97,7 +97,7 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
     """A job is one phase a of some rows of blocks. Strips go from the last to the first: the last reaches over into the
     first columns of the next row, which are overwritten then."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
-    work, width, steps = work[thread], sw * C, np.arange(min(K, DEPTH))
+    work, width, steps = own(work, thread, threads), sw * C, np.arange(min(K, DEPTH))
     groups = (Q + rows - 1) // rows
     begin, end = share(N * sh * groups, thread, threads)
     for job in range(begin, end):
@@ -110,9 +110,9 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
             for r in range(0, count, ROWS):
                 for k in range(0, K, DEPTH):
                     starts = eight_rows(first + r * K + k, K, min(ROWS, count - r))
-                    panel = (strip * K + k) * COLUMNS
+                    panel = ((a * strips + strip) * K + k) * COLUMNS
                     to = r * width + strip * COLUMNS
-                    block(min(DEPTH, K - k), cols, starts, steps, panels[a], panel, COLUMNS, work, to, width, k > 0)
+                    block(min(DEPTH, K - k), cols, starts, steps, panels, panel, COLUMNS, work, to, width, k > 0)
         for q in range(q_from, q_to):
             h = q * sh + a - ph
             if 0 <= h < Ho:
@@ -132,7 +132,7 @@ def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, panel
     """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
     w_shape, m, stride = four(w_shape), two(m), two(stride)
-    panel, depth, width, C_in = panels[thread], N * Q * R, sw * C, w_shape[3]
+    panel, depth, width, C_in = own(panels, thread, threads), N * Q * R, sw * C, w_shape[3]
     steps, edge = np.arange(min(depth, DEPTH)) * K, depth * COLUMNS
     begin, end = share(sh * strips, thread, threads)
     for job in range(begin, end):

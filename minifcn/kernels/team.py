@@ -27,7 +27,7 @@ from numba.extending import intrinsic
 from minifcn.kernels import jit
 from minifcn.kernels.jit import kernel, prange
 
-__all__ = ["four", "share", "team", "two"]
+__all__ = ["four", "own", "share", "team", "two"]
 
 
 def team(function: Callable) -> Callable:
@@ -93,6 +93,13 @@ def _kind(argument):
 def share(jobs, thread, threads):
     """From which job to which this thread works."""
     return jobs * thread // threads, jobs * (thread + 1) // threads
+
+
+@kernel
+def own(work, thread, threads):
+    """The thread's part of a flat array that holds as much for each of them."""
+    size = work.size // threads
+    return work[thread * size : (thread + 1) * size]
 
 
 @kernel

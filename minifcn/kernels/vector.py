@@ -57,9 +57,9 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector_type, _LLVM_VECTOR)
 
 
-def _address(context, builder, array_type, array, index):
+def _address(context, builder, array_type, array, index, kind=_LLVM_VECTOR):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _LLVM_VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 @intrinsic
@@ -150,6 +150,54 @@ def where_positive(typing, y, dy):
     return _vector(_vector, _vector), generate
 
 
+@intrinsic
+def where_greater(typing, a, b, x, y):
+    """x where a > b, else y, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        a, b, x, y = args
+        return builder.select(builder.fcmp_ordered(">", a, b), x, y)
+
+    return _vector(_vector, _vector, _vector, _vector), generate
+
+
+@intrinsic
+def where_equal(typing, a, b, x, y):
+    """x where a == b, else y, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        a, b, x, y = args
+        return builder.select(builder.fcmp_ordered("==", a, b), x, y)
+
+    return _vector(_vector, _vector, _vector, _vector), generate
+
+
+_BYTES = ir.VectorType(ir.IntType(8), LANES)
+
+
+@intrinsic
+def load_bytes(typing, array, index):
+    """LANES small whole numbers of a flat uint8 array."""
+
+    def generate(context, builder, signature, args):
+        small = builder.load(_address(context, builder, signature.args[0], *args, _BYTES), align=1)
+        return builder.uitofp(small, _LLVM_VECTOR)
+
+    return _vector(array, types.intp), generate
+
+
+@intrinsic
+def store_bytes(typing, array, index, value):
+    """Write a vector of whole numbers from 0 to 255 to a flat uint8 array."""
+
+    def generate(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:2], _BYTES)
+        builder.store(builder.fptoui(args[2], _BYTES), address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, _vector), generate
+
+
 def _elementwise(operation, instruction):
     @intrinsic
     def apply(typing, a, b):
@@ -183,8 +231,9 @@ def _inside(access, lanes):
             raise IndexError("a vector store reaches outside its array")
         access(array, index, value)
 
-    return store_inside if access is store else load_inside
+    return store_inside if access in (store, store_bytes) else load_inside
 
 
 if CHECKED:
     load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)
+    load_bytes, store_bytes = _inside(load_bytes, LANES), _inside(store_bytes, LANES)

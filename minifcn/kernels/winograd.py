@@ -28,7 +28,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, strip
-from minifcn.kernels.team import four, share, team, two
+from minifcn.kernels.team import four, own, share, team, two
 from minifcn.kernels.vector import LANES, load, store
 from minifcn.kernels.winograd_tiles import (
     cut,
@@ -38,6 +38,9 @@ from minifcn.kernels.winograd_tiles import (
     kernel_tile,
     output_tile,
     paste,
+    paste_pooled,
+    pooled_output_tile,
+    unpool,
 )
 
 GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
@@ -47,21 +50,32 @@ MOST = DEPTH  # tiles in a block that all threads share
 CHUNK = 64  # input channels whose weights are transformed at a time
 
 
-def convolve(x, w, bias, padding, y, relu=False, gate=None):
-    """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not positive.
+def convolve(x, w, bias, padding, y, relu=False):
+    """y = x convolved with w, plus bias; of that max(0, y) with `relu`.
 
     x (N, H, W, C_in), w (3, 3, C_in, C_out), y (N, Ho, Wo, C_out). y[n, i, j] sees x from row i - padding[0] and
     column j - padding[1] on; a negative padding leaves the first pixels out.
     """
-    _convolve(x, w, False, bias, padding, y, relu, gate)
+    _convolve(x, w, False, bias, padding, y.shape, y, relu)
 
 
-def input_gradient(dy, w, padding, dx, gate=None):
-    """dx of `convolve`, given dy; 0 where the array `gate` is not positive."""
-    _convolve(dy, w, True, None, (2 - padding[0], 2 - padding[1]), dx, False, gate)
+def convolve_and_pool(x, w, bias, padding, size, y, where):
+    """y = the largest of each 2x2 pixels of max(0, `convolve`), whose size is (Ho, Wo); `where` (uint8, of y's shape) tells
+    the gradients which of the four it was. The convolution itself is never stored."""
+    N, _, _, C_out = y.shape
+    _convolve(x, w, False, bias, padding, (N, *size, C_out), y, True, where=where, pool=True)
 
 
-def _convolve(x, w, turned, bias, padding, y, relu, gate):
+def input_gradient(dy, w, padding, dx, gate=None, where=None):
+    """dx of `convolve`, given dy; 0 where the array `gate` is not positive. With `where`, dy is pooled."""
+    padding = 2 - padding[0], 2 - padding[1]
+    _convolve(dy, w, True, None, padding, dx.shape, dx, False, gate, where, unpool=where is not None)
+
+
+NOWHERE = np.zeros(1, np.uint8)
+
+
+def _convolve(x, w, turned, bias, padding, output_shape, y, relu, gate=None, where=None, pool=False, unpool=False):
     C_in, C_out = x.shape[3], y.shape[3]
     i, o = _padded(C_in), _padded(C_out)
     padded_bias = np.zeros(o, np.float32)
@@ -69,51 +83,54 @@ def _convolve(x, w, turned, bias, padding, y, relu, gate):
         padded_bias[:C_out] = bias
     gated = gate is not None
     gate = gate.reshape(-1) if gated else padded_bias
+    where = NOWHERE if where is None else where.reshape(-1)
     weights = w.reshape(-1), w.shape, turned
-    images = x.reshape(-1), x.shape, y.shape, padding
-    finish = padded_bias, relu, gated, gate, y.reshape(-1)
-    total, tiles, own = _blocks(y.shape, i, o)
+    source = x.reshape(-1), where, unpool, x.shape, output_shape, padding
+    finish = padded_bias, relu, gated, gate, where, pool, y.shape, y.reshape(-1)
+    total, tiles, alone = _blocks(output_shape, i, o)
     edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
-    if own:
-        u = memory.empty(36 * _apart(C_in, o))
-        _transform_weights(*weights, u, C_in, C_out, o)
-        work = memory.empty(get_threads() * (tiles * _tile(i) + 36 * _apart(tiles, o) + edge))
-        _tiles_through_all_steps(*images, i, u, *finish, o, total, tiles, work)
+    if alone:
+        size = tiles * _tile_size(i) + 36 * _matrix_size(tiles, o) + edge
+        with memory.scratch(36 * _matrix_size(C_in, o), get_threads() * size) as (u, work):
+            _transform_weights(*weights, u, C_in, C_out, o)
+            _tiles_through_all_steps(*source, i, u, *finish, o, total, tiles, work)
         return
-    v = memory.empty(tiles * _tile(i) + get_threads() * edge)
-    work = memory.empty((get_threads(), 36 * (_apart(CHUNK, COLUMNS) + _apart(tiles, COLUMNS)) + edge))
-    for first in range(0, total, tiles):
-        count = min(tiles, total - first)
-        _share_inputs(*images, first, count, i, v)
-        _panels_through_the_rest(v, y.shape, first, count, i, *weights, *finish, C_in, o, tiles, work)
-
-
-def weight_gradient(x, dy, padding, dw, db=None):
-    """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
-    C_in, C_out = dw.shape[2:]
-    i, o = _padded(C_in), _padded(C_out)
-    images = x.reshape(-1), x.shape, dy.shape, padding
-    total, tiles, own = _blocks(dy.shape, i, o)
-    bias_sums = np.zeros((get_threads(), o), np.float32)
-    whole = (i, o) == (C_in, C_out)
-    padded = dw if whole else memory.empty((3, 3, i, o))
-    edge = 36 * max(i, o)
-    if own:
-        parts = min(get_threads(), -(-total // tiles))
-        work = memory.empty(get_threads() * (tiles * (_tile(i) + _tile(o)) + edge))
-        sums = memory.empty(parts * 36 * i * o)
-        upstream = dy.reshape(-1), i, o, total, tiles
-        _tiles_through_all_weight_steps(*images, *upstream, work, parts, sums, bias_sums.reshape(-1))
-        _finish_weights(sums, parts, i, o, padded.reshape(-1))
-    else:
-        v = memory.empty(tiles * _tile(i) + get_threads() * edge)
-        m = memory.empty(tiles * _tile(o) + get_threads() * edge)
-        work = memory.empty((get_threads(), 36 * _apart(CHUNK, COLUMNS)))
+    size = 36 * (_matrix_size(CHUNK, COLUMNS) + _matrix_size(tiles, COLUMNS)) + edge
+    with memory.scratch(tiles * _tile_size(i) + get_threads() * edge, get_threads() * size) as (v, work):
         for first in range(0, total, tiles):
             count = min(tiles, total - first)
-            _share_inputs(*images, first, count, i, v)
-            _share_gradients(dy.reshape(-1), dy.shape, first, count, o, m, bias_sums.reshape(-1))
-            _weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
+            _share_inputs(*source, first, count, i, v)
+            _panels_through_the_rest(v, output_shape, first, count, i, *weights, *finish, C_in, o, tiles, work)
+
+
+def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
+    """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy; or of `convolve_and_pool`."""
+    C_in, C_out = dw.shape[2:]
+    i, o = _padded(C_in), _padded(C_out)
+    shape = dy.shape if where is None else (dy.shape[0], *size, C_out)
+    source = x.reshape(-1), NOWHERE, False, x.shape, shape, padding
+    upstream = dy.reshape(-1), NOWHERE if where is None else where.reshape(-1), where is not None, dy.shape
+    total, tiles, alone = _blocks(shape, i, o)
+    bias_sums = np.zeros((get_threads(), o), np.float32)
+    whole = (i, o) == (C_in, C_out)
+    padded = dw if whole else np.empty((3, 3, i, o), np.float32)
+    edge, threads = 36 * max(i, o), get_threads()
+    if alone:
+        parts = min(threads, -(-total // tiles))
+        size = tiles * (_tile_size(i) + _tile_size(o)) + edge
+        with memory.scratch(threads * size, parts * 36 * i * o) as (work, sums):
+            _tiles_through_all_weight_steps(
+                *source, *upstream, i, o, total, tiles, work, parts, sums, bias_sums.reshape(-1)
+            )
+            _finish_weights(sums, parts, i, o, padded.reshape(-1))
+    else:
+        sizes = tiles * _tile_size(i) + threads * edge, tiles * _tile_size(o) + threads * edge
+        with memory.scratch(*sizes, threads * 36 * _matrix_size(CHUNK, COLUMNS)) as (v, m, work):
+            for first in range(0, total, tiles):
+                count = min(tiles, total - first)
+                _share_inputs(*source, first, count, i, v)
+                _share_gradients(*upstream, shape, first, count, o, m, bias_sums.reshape(-1))
+                _weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
     if not whole:
         dw[...] = padded[:, :, :C_in, :C_out]
     if db is not None:
@@ -128,10 +145,10 @@ def _blocks(shape, i, o):
     """How many tiles there are, how many to take at a time, and whether each thread takes its own."""
     N, H, W, _ = shape
     total = N * -(-H // 4) * -(-W // 4)
-    own = 36 * i * o * 4 <= WEIGHTS
-    there = -(-total // get_threads()) if own else total
-    room = TILES // (36 * (i + o) * 4) // GRAIN * GRAIN if own else MOST
-    return total, max(GRAIN, min(_padded(there), room, MOST)), own
+    alone = 36 * i * o * 4 <= WEIGHTS
+    there = -(-total // get_threads()) if alone else total
+    room = TILES // (36 * (i + o) * 4) // GRAIN * GRAIN if alone else MOST
+    return total, max(GRAIN, min(_padded(there), room, MOST)), alone
 
 
 # How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in the caches.
@@ -228,16 +245,20 @@ def _next(n, i, j, shape):
 
 
 @kernel
-def _inputs(x, shape, output_shape, padding, first, count, channels, v, to, edge):
-    """V of `count` tiles from `first` on. Tiles that reach over the border are cut out first, at v[edge]."""
+def _inputs(x, where, pooled, shape, output_shape, padding, first, count, channels, v, to, edge):
+    """V of `count` tiles from `first` on. Tiles that reach over the border, and pooled gradients, are first cut out to v[edge]."""
     _, H, W, C = shape
     n, i, j = _place(first, output_shape)
     for t in range(count):
         h, w = i - padding[0], j - padding[1]
+        inside = not pooled and C == channels and h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W
         tile, at, row = x, ((n * H + h) * W + w) * C, W * C
-        if C != channels or h < 0 or w < 0 or h + 6 > H or w + 6 > W:
-            cut(x, shape, (n, h, w), 6, v, edge, channels)
+        if not inside:
             tile, at, row = v, edge, 6 * channels
+            if pooled:
+                unpool(x, where, shape, (n, h, w), 6, v, edge, channels)
+            else:
+                cut(x, shape, (n, h, w), 6, v, edge, channels)
         input_tile(tile, at, row, channels, channels, v, to + t * _tile(channels), channels)
         n, i, j = _next(n, i, j, output_shape)
 
@@ -252,33 +273,45 @@ def _products(v, at, i, count, k, depth, u, panel, width, m, to, ldc, steps, add
 
 
 @kernel
-def _outputs(m, at, step, bias, relu, gated, gate, y, shape, first, count, o, channels, pitch, edge):
+def _outputs(
+    m, at, step, bias, relu, gated, gate, where, pool, y_shape, y, shape, first, count, o, channels, pitch, edge
+):
     """y of `count` tiles from `first` on, in the `channels` channels from o on; the tiles of M lie `pitch` apart. Tiles that
     reach over the border are finished at m[edge], and pasted."""
-    _, H, W, C = shape
+    (_, H, W, C), (_, Hp, Wp, _) = shape, y_shape
     n, i, j = _place(first, shape)
     for t in range(count):
         inside = o + channels <= C and i + 4 <= H and j + 4 <= W
-        tile, to, row, pixel = y, ((n * H + i) * W + j) * C + o, W * C, C
-        if not inside:
-            tile, to, row, pixel = m, edge, 4 * channels, channels
-        here = gated and inside
-        output_tile(m, at + t * pitch, step, bias, o, relu, here, gate, tile, to, row, pixel, channels)
-        if not inside:
-            paste(m, edge, channels, gated, gate, y, shape, (n, i, j), o)
+        if inside and pool:
+            to = ((n * Hp + i // 2) * Wp + j // 2) * C + o
+            pooled_output_tile(m, at + t * pitch, step, bias, o, y, where, to, Wp * C, C, channels)
+        else:
+            tile, to, row, pixel = y, ((n * H + i) * W + j) * C + o, W * C, C
+            if not inside:
+                tile, to, row, pixel = m, edge, 4 * channels, channels
+            here = gated and inside
+            output_tile(m, at + t * pitch, step, bias, o, relu, here, gate, tile, to, row, pixel, channels)
+            if pool:
+                paste_pooled(m, edge, channels, y, where, shape, y_shape, (n, i, j), o)
+            elif not inside:
+                paste(m, edge, channels, gated, gate, y, shape, (n, i, j), o)
         n, i, j = _next(n, i, j, shape)
 
 
 @kernel
-def _gradients(dy, shape, first, count, channels, m, to, edge, db, sums):
+def _gradients(dy, where, pooled, dy_shape, shape, first, count, channels, m, to, edge, db, sums):
     """M of the gradients of `count` tiles from `first` on; the sums of dy are added to db[sums:]."""
     _, H, W, C = shape
     n, i, j = _place(first, shape)
     for t in range(count):
+        inside = not pooled and C == channels and i + 4 <= H and j + 4 <= W
         tile, at, row = dy, ((n * H + i) * W + j) * C, W * C
-        if C != channels or i + 4 > H or j + 4 > W:
-            cut(dy, shape, (n, i, j), 4, m, edge, channels)
+        if not inside:
             tile, at, row = m, edge, 4 * channels
+            if pooled:
+                unpool(dy, where, dy_shape, (n, i, j), 4, m, edge, channels)
+            else:
+                cut(dy, shape, (n, i, j), 4, m, edge, channels)
         gradient_tile(tile, at, row, channels, channels, m, to + t * _tile(channels), channels, db, sums)
         n, i, j = _next(n, i, j, shape)
 
@@ -296,9 +329,12 @@ def _weight_products(v, a, channels, m, b, width, row, count, steps, out, to, ld
 
 @team
 def _tiles_through_all_steps(
-    thread, threads, x, shape, output_shape, padding, i, u, bias, relu, gated, gate, y, o, total, tiles, work
+    thread,
+    threads,
+    x, where_in, unpooling, shape, output_shape, padding, i, u,
+    bias, relu, gated, gate, where, pool, y_shape, y, o, total, tiles, work,
 ):
-    shape, output_shape, padding = four(shape), four(output_shape), two(padding)
+    shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
     C_in, matrix = shape[3], _apart(tiles, o)
     v = thread * (work.size // threads)
     m = v + tiles * _tile(i)
@@ -307,20 +343,24 @@ def _tiles_through_all_steps(
     begin, end = share((total + tiles - 1) // tiles, thread, threads)
     for first in range(begin * tiles, min(end * tiles, total), tiles):
         count = min(tiles, total - first)
-        _inputs(x, shape, output_shape, padding, first, count, i, work, v, edge)
+        _inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
         for position in range(36):
             for c in range(0, o, COLUMNS):
                 width, to = min(COLUMNS, o - c), m + position * matrix + c
                 panel, at = position * _apart(C_in, o) + c * C_in, v + position * i
                 _products(work, at, i, count, 0, C_in, u, panel, width, work, to, o, steps, False)
-        _outputs(work, m, matrix, bias, relu, gated, gate, y, output_shape, first, count, 0, o, o, edge)
+        target = (where, pool, y_shape, y, output_shape)
+        _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, 0, o, o, edge)
 
 
 @team
 def _tiles_through_all_weight_steps(
-    thread, threads, x, shape, output_shape, padding, dy, i, o, total, tiles, work, parts, sums, bias_sums
+    thread,
+    threads,
+    x, where_in, unpooling, shape, output_shape, padding, dy, where, pooled, dy_shape,
+    i, o, total, tiles, work, parts, sums, bias_sums,
 ):
-    shape, output_shape, padding = four(shape), four(output_shape), two(padding)
+    shape, output_shape, padding, dy_shape = four(shape), four(output_shape), two(padding), four(dy_shape)
     v = thread * (work.size // threads)
     m = v + tiles * _tile(i)
     edge = m + tiles * _tile(o)
@@ -329,8 +369,9 @@ def _tiles_through_all_weight_steps(
         begin, end = share((total + tiles - 1) // tiles, thread, parts)
         for first in range(begin * tiles, min(end * tiles, total), tiles):
             count, add = min(tiles, total - first), first > begin * tiles
-            _inputs(x, shape, output_shape, padding, first, count, i, work, v, edge)
-            _gradients(dy, output_shape, first, count, o, work, m, edge, bias_sums, thread * o)
+            _inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
+            upstream = (dy, where, pooled, dy_shape, output_shape)
+            _gradients(*upstream, first, count, o, work, m, edge, bias_sums, thread * o)
             for position in range(36):
                 a, to = v + position * i, (thread * 36 + position) * i * o
                 for c in range(0, o, COLUMNS):
@@ -342,25 +383,31 @@ def _tiles_through_all_weight_steps(
 
 
 @team
-def _share_inputs(thread, threads, x, shape, output_shape, padding, first, count, i, v):
+def _share_inputs(
+    thread, threads, x, where, unpooling, shape, output_shape, padding, first, count, i, v
+):
     begin, end = share(count, thread, threads)
     shape, output_shape, padding = four(shape), four(output_shape), two(padding)
     edge, to, first = v.size - (thread + 1) * 36 * i, begin * _tile(i), first + begin
-    _inputs(x, shape, output_shape, padding, first, end - begin, i, v, to, edge)
+    _inputs(x, where, unpooling, shape, output_shape, padding, first, end - begin, i, v, to, edge)
 
 
 @team
-def _share_gradients(thread, threads, dy, output_shape, first, count, o, m, bias_sums):
+def _share_gradients(thread, threads, dy, where, pooled, dy_shape, shape, first, count, o, m, bias_sums):
     begin, end = share(count, thread, threads)
     edge, to, first = m.size - (thread + 1) * 36 * o, begin * _tile(o), first + begin
-    _gradients(dy, four(output_shape), first, end - begin, o, m, to, edge, bias_sums, thread * o)
+    upstream = (dy, where, pooled, four(dy_shape), four(shape))
+    _gradients(*upstream, first, end - begin, o, m, to, edge, bias_sums, thread * o)
 
 
 @team
 def _panels_through_the_rest(
-    thread, threads, v, output_shape, first, count, i, w, w_shape, turned, bias, relu, gated, gate, y, C_in, o, tiles, work
+    thread,
+    threads,
+    v, output_shape, first, count, i, w, w_shape, turned,
+    bias, relu, gated, gate, where, pool, y_shape, y, C_in, o, tiles, work,
 ):
-    w_shape, shape, work = four(w_shape), four(output_shape), work[thread]
+    w_shape, shape, y_shape, work = four(w_shape), four(output_shape), four(y_shape), own(work, thread, threads)
     taps, steps = np.zeros(9 * LANES, np.float32), np.arange(CHUNK)
     size, matrix = _apart(CHUNK, COLUMNS), _apart(tiles, COLUMNS)
     m = 36 * size
@@ -378,12 +425,13 @@ def _panels_through_the_rest(
             for position in range(36):
                 to, panel = m + position * matrix, position * size
                 _products(v, position * i, i, count, k, depth, work, panel, width, work, to, width, steps, k > 0)
-        _outputs(work, m, matrix, bias, relu, gated, gate, y, shape, first, count, c, width, width, edge)
+        target = (where, pool, y_shape, y, shape)
+        _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
 
 
 @team
 def _weight_panels(thread, threads, v, i, m, o, count, add, work, dw):
-    work, steps, size = work[thread], np.arange(count) * _tile(i), _apart(CHUNK, COLUMNS)
+    work, steps, size = own(work, thread, threads), np.arange(count) * _tile(i), _apart(CHUNK, COLUMNS)
     chunks = (i + CHUNK - 1) // CHUNK
     begin, end = share(chunks * ((o + COLUMNS - 1) // COLUMNS), thread, threads)
     for job in range(begin, end):

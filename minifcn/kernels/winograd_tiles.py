@@ -20,7 +20,19 @@ Barabasz, Anderson, Soodhalter & Gregg, Error analysis and improving the accurac
 import numpy as np
 
 from minifcn.kernels.jit import kernel
-from minifcn.kernels.vector import LANES, fma, load, maximum, splat, store, where_positive
+from minifcn.kernels.vector import (
+    LANES,
+    fma,
+    load,
+    load_bytes,
+    maximum,
+    splat,
+    store,
+    store_bytes,
+    where_equal,
+    where_greater,
+    where_positive,
+)
 
 R = np.sqrt(0.5)  # and 2 R is √2
 
@@ -156,6 +168,32 @@ def output_tile(m, at, step, bias, o, relu, gated, gate, y, to, row, pixel, chan
 
 
 @kernel
+def pooled_output_tile(m, at, step, bias, o, y, where, to, row, pixel, channels):
+    """max(0, Aᵀ m A + bias[o:]), of which only the largest of each 2x2 pixels is kept: 2x2 numbers to y[to] and on; to `where`
+    which of the four it was, row by row, or 4 if it is not positive: then the rectifier lets no gradient through."""
+    f32 = np.float32
+    zero, one, two, three, four = splat(f32(0)), splat(f32(1)), splat(f32(2)), splat(f32(3)), splat(f32(4))
+    for c in range(0, channels, LANES):
+        b, a = load(bias, o + c), at + c
+        r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
+        r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
+        r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)
+        for j in range(2):
+            left = output_line(r0[2 * j], r1[2 * j], r2[2 * j], r3[2 * j], r4[2 * j], r5[2 * j])
+            k = 2 * j + 1
+            right = output_line(r0[k], r1[k], r2[k], r3[k], r4[k], r5[k])
+            for i in range(2):
+                p, q, r, s = left[2 * i], right[2 * i], left[2 * i + 1], right[2 * i + 1]
+                upper, lower = maximum(q, p), maximum(s, r)
+                above, below = where_greater(q, p, one, zero), where_greater(s, r, three, two)
+                largest = maximum(lower, upper) + b
+                place = where_greater(lower, upper, below, above)
+                target = to + c + i * row + j * pixel
+                store(y, target, maximum(zero, largest))
+                store_bytes(where, target, where_greater(largest, zero, place, four))
+
+
+@kernel
 def _output_row(m, a, step):
     b = a + 3 * step
     return output_line(
@@ -263,3 +301,42 @@ def paste(out, at, channels, gated, gate, y, shape, place, o):
                 for c in range(whole, there):
                     y[to + c] = out[at + c] if not gated or gate[to + c] > 0 else 0
             at += channels
+
+
+@kernel
+def paste_pooled(out, at, channels, y, where, shape, pooled_shape, place, o):
+    """`paste` of finished pixels, of which only the largest of each 2x2 is kept: as `pooled_output_tile`, at the border."""
+    (_, H, W, C), (_, Hp, Wp, _), (n, h, w) = shape, pooled_shape, place
+    for i in range(h // 2, min(h // 2 + 2, Hp)):
+        for j in range(w // 2, min(w // 2 + 2, Wp)):
+            to = ((n * Hp + i) * Wp + j) * C + o
+            for c in range(min(channels, C - o)):
+                largest, which = np.float32(0), 4
+                for k in range(4):
+                    u, v = 2 * i + k // 2, 2 * j + k % 2
+                    if u < H and v < W:
+                        value = out[at + ((u - h) * 4 + v - w) * channels + c]
+                        if value > largest or value != value:
+                            largest, which = value, k
+                y[to + c] = largest
+                where[to + c] = which
+
+
+@kernel
+def unpool(dy, where, pooled_shape, place, size, out, to, channels):
+    """`cut` of a gradient that is stored pooled: each number of dy stands at one of its 2x2 pixels, which `where` tells."""
+    (_, Hp, Wp, C), (n, h, w) = pooled_shape, place
+    whole, zero = C // LANES * LANES, splat(np.float32(0))
+    for i in range(h, h + size):
+        for j in range(w, w + size):
+            if 0 <= i < 2 * Hp and 0 <= j < 2 * Wp:
+                at, which = ((n * Hp + i // 2) * Wp + j // 2) * C, i % 2 * 2 + j % 2
+                here = splat(np.float32(which))
+                for c in range(0, whole, LANES):
+                    store(out, to + c, where_equal(load_bytes(where, at + c), here, load(dy, at + c), zero))
+                for c in range(whole, channels):
+                    out[to + c] = dy[at + c] if c < C and where[at + c] == which else 0
+            else:
+                for c in range(0, channels, LANES):
+                    store(out, to + c, zero)
+            to += channels

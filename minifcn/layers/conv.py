@@ -18,8 +18,12 @@ from minifcn.kernels.convolution import (
     ALGORITHMS,
     TRANSPOSED_ALGORITHMS,
     convolve,
+    convolve_and_pool,
     fits,
     input_gradient,
+    pooled_input_gradient,
+    pooled_weight_gradient,
+    pools,
     transposed_convolve,
     transposed_weight_gradient,
     weight_gradient,
@@ -132,24 +136,45 @@ class Conv2d(_Convolution):
 
     fuses_relu = True
 
-    def forward(self, x, *, train=False, rng=None, relu=False):
-        """With `relu`, y is max(0, y): a rectifier behind the layer, at no cost."""
+    def forward(self, x, *, train=False, rng=None, relu=False, pool=None):
+        """With `relu`, y is max(0, y); and with `pool`, a MaxPool2d of 2x2 pixels, what that makes of it. Rectifier and
+        pooling behind the layer then cost next to nothing, and the maps between them are not stored."""
         x = self._floats(x, self.params["weight"])
-        y = memory.empty(self.output_shape(x.shape), x.dtype)
-        convolve(x, self.params["weight"], self.params.get("bias"), self.window, y, relu, self.algorithm)
-        return y, x
+        shape = self.output_shape(x.shape)
+        weight, bias = self.params["weight"], self.params.get("bias")
+        if pool is not None and pools(self.window, x.shape, shape, x.dtype, self.algorithm):
+            y = memory.empty(pool.output_shape(shape), x.dtype)
+            where = memory.empty(y.shape, np.uint8)
+            convolve_and_pool(x, weight, bias, self.window, y, where)
+            return y, (x, y.shape, where, None)
+        y = memory.empty(shape, x.dtype)
+        convolve(x, weight, bias, self.window, y, relu, self.algorithm)
+        if pool is not None:
+            y, pool_cache = pool.forward(y)
+            return y, (x, y.shape, None, pool_cache)
+        return y, (x, shape, None, None)
 
-    def backward(self, dy, cache, needs=ALL, *, through_relu=False):
-        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it."""
-        x, dx, grads = cache, None, {}
-        dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
+    def backward(self, dy, cache, needs=ALL, *, through_relu=False, pool=None):
+        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it. `pool` as in
+        forward."""
+        (x, shape, where, pool_cache), dx, grads = cache, None, {}
+        dy = self._upstream(dy, shape, x.dtype)
+        weight, gate = self.params["weight"], x if through_relu else None
+        if pool_cache is not None:
+            dy, _ = pool.backward(dy, pool_cache, through_relu=True)
         if "input" in needs:
             dx = memory.empty(x.shape, x.dtype)
-            gate = x if through_relu else None
-            input_gradient(dy, self.params["weight"], self.window, dx, gate, self.algorithm)
+            if where is None:
+                input_gradient(dy, weight, self.window, dx, gate, self.algorithm)
+            else:
+                pooled_input_gradient(dy, where, weight, self.window, dx, gate)
         if "parameters" in needs:
             grads = self._gradient_buffers(x.dtype)
-            weight_gradient(x, dy, self.window, grads["weight"], grads.get("bias"), self.algorithm)
+            dw, db = grads["weight"], grads.get("bias")
+            if where is None:
+                weight_gradient(x, dy, self.window, dw, db, self.algorithm)
+            else:
+                pooled_weight_gradient(x, dy, where, self.window, dw, db)
         return dx, grads
 
     def output_shape(self, *shapes: Shape) -> Shape:

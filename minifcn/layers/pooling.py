@@ -95,7 +95,7 @@ class MaxPool2d(_Pool2d):
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
         y = memory.empty(self.output_shape(x.shape), x.dtype)
-        if self._side_by_side:
+        if self.side_by_side:
             where = memory.empty(y.shape, np.uint8)
             pooling.max_pool_2x2(x, y, where)
         else:
@@ -108,7 +108,7 @@ class MaxPool2d(_Pool2d):
         where, y, shape = cache
         dy = self._upstream(dy, y.shape, y.dtype)
         dx = memory.empty(shape, y.dtype)
-        if self._side_by_side:
+        if self.side_by_side:
             pooling.max_pool_2x2_backward(dy, where, y, through_relu, dx)
         else:
             dx[...] = 0
@@ -117,7 +117,8 @@ class MaxPool2d(_Pool2d):
         return dx, {}
 
     @property
-    def _side_by_side(self):
+    def side_by_side(self) -> bool:
+        """Whether it is the usual pooling, of 2x2 pixels."""
         return self.window == Window((2, 2), (2, 2))
 
 
