@@ -211,8 +211,9 @@ and write if each array goes to memory and back once, over the bandwidth of copy
 caches may exceed it. *Peak MB*: by how much a call raises the memory of a process of its own. f: forward; f+b:
 forward and all gradients; `train`: forward, loss, backward and optimiser."""
 
-SCALING = """Small FCN-8s, nanoseconds a pixel: ours, PyTorch's (eager, the better layout), and their ratio in
-brackets. Equal numbers in a column mean that the cost grows with the pixels and nothing else."""
+SCALING = """Small FCN-8s, nanoseconds a pixel: ours, PyTorch's (eager, the better layout; for training on 2048²
+only NCHW, as channels_last would take minutes a step), and their ratio in brackets. Equal numbers in a column mean
+that the cost grows with the pixels and nothing else."""
 
 HISTORY = """A training step of the small FCN-8s on 8 images of 64x64, with the convolutions of three eras. Plain
 loops are the definition, compiled by Numba, on one thread."""
