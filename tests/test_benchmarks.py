@@ -180,8 +180,8 @@ def test_a_wrong_gradient_fails_the_row():
     pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
 
     class Wrong(layers.Conv2d):
-        def backward(self, *args):
-            dx, grads = super().backward(*args)
+        def backward(self, *args, **options):
+            dx, grads = super().backward(*args, **options)
             return dx, grads | {"weight": 1.01 * grads["weight"]}
 
     def make():

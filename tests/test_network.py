@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minifcn.geometry import IMAGE
 from minifcn.layers import Add, AvgPool2d, Concat, Conv2d, Crop, Dropout, Linear, MaxPool2d, ReLU, Tanh
 from minifcn.layers.base import Layer
-from minifcn.network import Network
+from minifcn.network import Network, fuse
 
 STEP = 1e-8  # so small that, in float64, no ReLU or max-pool changes sides between two losses
 
@@ -206,6 +206,162 @@ def test_one_layer_under_two_names_has_two_gradients_that_add_up():
     assert np.sum(both * direction) == pytest.approx(expected, rel=1e-5)
 
 
+# ---------------------------------------------------------------- rectifiers that run inside their neighbours
+
+
+@st.composite
+def rectified_networks(draw):
+    """Networks of convolutions, rectifiers and max-pools in all orders, with branches and dead ends."""
+    rng, dtype = (
+        np.random.default_rng(draw(seeds, label="seed")),
+        draw(st.sampled_from([np.float32, np.float64])),
+    )
+    C = draw(st.sampled_from([1, 2, 2, 9]))
+    shape = (draw(st.integers(1, 2)), draw(st.integers(2, 9)), draw(st.integers(2, 9)), C)
+    net, steps = Network(shape), st.sampled_from(["conv", "conv", "relu", "relu", "relu", "max", "add"])
+    for k, step in enumerate(draw(st.lists(steps, min_size=1, max_size=8))):
+        passed = [IMAGE, *net.nodes]
+        source = draw(st.sampled_from([passed[-1], passed[-1], *passed[-3:]]))
+        reads = (source,)
+        if step == "conv":
+            algorithm = draw(st.sampled_from(["auto", "im2col", "direct", "winograd", "small_map"]))
+            layer = Conv2d(C, C, 3, padding=1, algorithm=algorithm, rng=rng, dtype=dtype)
+            layer.params["bias"][...] = rng.standard_normal(C)
+            layer.frozen = draw(st.integers(0, 5)) == 0
+        elif step == "max":
+            options = [(2, 2, 0, 1, True), (2, 2, 0, 1, True), (3, 1, 1), (3, 2, 1)]
+            options += [(2,)] * 2 * (min(net.shapes(shape)[source][1:3]) > 1)
+            layer = MaxPool2d(*draw(st.sampled_from(options)))
+        elif step == "add":
+            shapes = net.shapes(shape)
+            layer = Add()
+            reads = source, draw(st.sampled_from([name for name in passed if shapes[name] == shapes[source]]))
+        else:
+            layer = ReLU()
+        net.add(f"{step}{k}", layer, *reads)
+    return net, rng.standard_normal(shape).astype(dtype), rng
+
+
+def one_by_one(net, images, dy):
+    """Every activation, the gradient of every parameter and that of the image, each layer run alone."""
+    activations, caches, upstream, grads = {IMAGE: images}, {}, {}, {}
+    for name, (layer, reads) in net.nodes.items():
+        activations[name], caches[name] = layer.forward(*(activations[source] for source in reads))
+    upstream[net.output] = dy(activations[net.output])
+    for name, (layer, reads) in reversed(net.nodes.items()):
+        if name in upstream:
+            dx, grads[name] = layer.backward(upstream.pop(name), caches[name])
+            for source, dx_source in zip(reads, dx if isinstance(dx, tuple) else (dx,), strict=True):
+                upstream[source] = upstream[source] + dx_source if source in upstream else dx_source
+        else:
+            grads[name] = {key: np.zeros_like(array) for key, array in layer.params.items()}
+    named = {f"{name}.{key}": grads[name][key] for name in net.nodes for key in grads[name]}
+    return activations, named, upstream.get(IMAGE)
+
+
+@given(rectified_networks(), st.data())
+def test_rectifiers_inside_their_neighbours_compute_what_they_do_alone(case, data):
+    """The same bits, forward and back, whatever reads what."""
+    net, images, rng = case
+    dys = {}
+
+    def dy(y):
+        dys[IMAGE] = rng.standard_normal(y.shape).astype(y.dtype)
+        return dys[IMAGE]
+
+    activations, expected, image_gradient = one_by_one(net, images, dy)
+    y, tape = net.forward(images)
+    np.testing.assert_array_equal(y, activations[net.output], strict=True)
+    grads = net.backward(dys[IMAGE], tape)
+    assert_same(grads, {name: expected[name] for name in net.trainable})
+    if image_gradient is not None:
+        found = net.backward(dys[IMAGE], tape, image_gradient=True)
+        assert_same(found, {name: expected[name] for name in net.trainable} | {IMAGE: image_gradient})
+
+    np.testing.assert_array_equal(net(images), y)
+    for name, activation in activations.items():
+        np.testing.assert_array_equal(tape[name], activation, err_msg=name, strict=True)
+    names = data.draw(st.lists(st.sampled_from(list(activations)), unique=True), label="names")
+    assert_same(net.activations(images, names), {name: activations[name] for name in names})
+
+
+def conv():
+    return Conv2d(2, 2, 3, padding=1)
+
+
+def runs(*layers, keep=()):
+    """What runs as one in a network of these (name, layer, *reads), as text: what runs, and what else it does."""
+    net = Network()
+    for name, layer, *reads in layers:
+        net.add(name, layer, *reads)
+    lines = []
+    for run in fuse(net.nodes, keep):
+        assert run.layer is net.nodes[run.node].layer and run.reads == net.nodes[run.node].reads
+        words = [run.name, f"of {run.node}"] if run.name != run.node else [run.name]
+        words += ["rectified"] * run.rectified + ["pooled"] * (run.pool is not None)
+        lines.append(" ".join(words + ["through"] * run.through_relu + ["passed"] * run.passed))
+    return lines
+
+
+CHAIN = [("a", conv()), ("ra", ReLU()), ("b", conv()), ("rb", ReLU()), ("pool", MaxPool2d(2)), ("c", conv())]
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [
+        ([], ["ra of a rectified passed", "pool of b rectified pooled through", "c"]),
+        (["b"], ["ra of a rectified passed", "b through", "rb passed", "pool through", "c"]),
+        (["rb"], ["ra of a rectified passed", "rb of b rectified through passed", "pool through", "c"]),
+        (["ra", "pool"], ["ra of a rectified passed", "pool of b rectified pooled through", "c"]),
+        (["a"], ["a", "ra passed", "pool of b rectified pooled through", "c"]),
+    ],
+)
+def test_what_runs_as_one_unless_it_is_wanted(keep, expected):
+    assert runs(*CHAIN, keep=keep) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([("a", conv())], ["a"]),
+        ([("a", conv()), ("r", ReLU())], ["r of a rectified"]),  # it is the output: nobody reads it
+        ([("r", ReLU()), ("a", conv()), ("b", conv(), "r")], ["r", "a", "b"]),  # two read the rectifier
+        ([("a", conv()), ("r", ReLU()), ("add", Add(), "a", "r")], ["a", "r", "add"]),  # or the convolution
+        ([("a", conv()), ("r", ReLU()), ("add", Add(), "r", "r")], ["r of a rectified", "add"]),
+        ([("a", conv()), ("r", ReLU()), ("mean", AvgPool2d(2))], ["r of a rectified", "mean"]),
+        (
+            [("a", conv()), ("r", ReLU()), ("max", MaxPool2d(3, 2))],
+            ["r of a rectified passed", "max through"],
+        ),
+        ([("a", conv()), ("r", ReLU()), ("again", ReLU())], ["r of a rectified", "again"]),
+        ([("a", conv()), ("other", Tanh(), IMAGE), ("r", ReLU(), "a")], ["r of a rectified", "other"]),
+        (
+            [("a", conv()), ("r", ReLU()), ("p", MaxPool2d(2)), ("q", MaxPool2d(2), "r")],
+            ["r of a rectified", "p", "q"],
+        ),
+        ([("a", conv()), ("max", MaxPool2d(2))], ["a", "max"]),
+        ([("t", Tanh()), ("r", ReLU()), ("max", MaxPool2d(2))], ["t", "r passed", "max through"]),
+        ([("r", ReLU()), ("a", conv())], ["r passed", "a through"]),
+    ],
+)
+def test_which_layers_run_inside_their_neighbours(layers, expected):
+    assert runs(*layers) == expected
+
+
+def test_the_tape_computes_what_others_have_swallowed(images):
+    net = tiny()
+    _, tape = net.forward(images)
+    assert list(tape) == [IMAGE, "pool", "score"]
+    expected, _ = net.nodes["conv"].layer.forward(images)
+    for _ in range(2):
+        np.testing.assert_array_equal(tape["conv"], expected, strict=True)
+        np.testing.assert_array_equal(tape["relu"], np.maximum(expected, 0), strict=True)
+    np.testing.assert_array_equal(tape["pool"], MaxPool2d(2).forward(tape["relu"])[0], strict=True)
+    for name in ("conv1", "", "conv.weight"):
+        with pytest.raises(KeyError, match=repr(name)):
+            tape[name]
+
+
 # ---------------------------------------------------------------- what is run, and what is kept
 
 
@@ -213,11 +369,11 @@ def test_one_layer_under_two_names_has_two_gradients_that_add_up():
 def test_activations_are_those_of_the_tape(case, data):
     net, images, _ = case
     y, tape = net.forward(images)
-    assert list(tape) == [IMAGE, *net.nodes]
     assert tape[IMAGE] is images
+    assert [name for name in (IMAGE, *net.nodes) if name in tape] == list(tape)
     np.testing.assert_array_equal(net(images), y, strict=True)
     np.testing.assert_array_equal(tape[net.output], y, strict=True)
-    names = data.draw(st.lists(st.sampled_from(list(tape)), unique=True), label="names")
+    names = data.draw(st.lists(st.sampled_from([IMAGE, *net.nodes]), unique=True), label="names")
     assert_same(net.activations(images, names), {name: tape[name] for name in names})
 
 
@@ -392,7 +548,7 @@ def test_an_empty_network_says_so(images):
 def test_shapes_are_those_of_the_activations(case):
     net, images, _ = case
     _, tape = net.forward(images)
-    assert net.shapes(images.shape) == {name: array.shape for name, array in tape.items()}
+    assert net.shapes(images.shape) == {name: tape[name].shape for name in ("image", *net.nodes)}
 
 
 def test_shapes_names_the_layer_that_does_not_fit():

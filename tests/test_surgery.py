@@ -103,7 +103,7 @@ def test_layers_that_do_not_fit():
 def classifiers(draw, padding=True):
     """A classifier with a random trunk and a tail of one to three linear layers, or global average pooling."""
     rng = np.random.default_rng(draw(seeds))
-    H, W, C = draw(st.integers(8, 14)), draw(st.integers(8, 14)), draw(st.integers(1, 3))
+    H, W, C = draw(st.integers(14, 18)), draw(st.integers(14, 18)), draw(st.integers(1, 3))
     net, channels = Network((1, H, W, C)), C
     for k in range(draw(st.integers(1, 2))):
         width = draw(st.integers(1, 4))

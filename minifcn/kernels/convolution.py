@@ -12,6 +12,7 @@ Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out
 `gate`, an array of dx's shape that came out of a ReLU, makes dx the gradient of what went into it.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -36,6 +37,7 @@ def fits(algorithm: str, window: Window) -> bool:
     }.get(algorithm, True)
 
 
+@functools.cache
 def choose(window: Window, shape, output_shape, dtype=np.float32) -> str:
     """The algorithm for a convolution between these shapes: the one with the fewest multiplications, but for layers of so
     few channels that copying patches or transforming tiles would take longer than multiplying."""

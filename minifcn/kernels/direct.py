@@ -166,7 +166,7 @@ def _weight_rows(
         for c in range(0, columns, COLUMNS):
             width, b, at, row = min(COLUMNS, columns - c), dy, first * Wo * C_out + c, C_out
             if c + width > C_out:
-                pack(dy, at, C_out, 1, count * Wo, C_out - c, work[panel:])
+                pack(dy, at, C_out, 1, count * Wo, C_out - c, work, panel)
                 b, at, row = work, panel, COLUMNS
             for v in range(0, width, LANES):
                 total = load(bias_sums, c + v)

@@ -142,8 +142,7 @@ def input_gradient(dy, w, window, dx, gate=None):
             upstream = _group_channels(_rows(dy, at), group, window.groups)
             if window.copies or window.groups > 1:
                 cols = memory.empty((rows, Wo, kh, kw, C), dx.dtype)
-                cols[...] = 0
-                matmul(upstream, transposed, cols.reshape(rows * Wo, -1))
+                matmul(upstream, transposed, cols.reshape(rows * Wo, -1), add=False)
                 col2im(cols, dx, first, Ho, group * C, window.stride, window.padding, window.dilation)
             else:
                 matmul(upstream, transposed, _rows(dx, at))

@@ -20,7 +20,8 @@ from minifcn.kernels.vector import LANES, broadcast, fma, load, maximum, splat, 
 
 ROWS = 8
 COLUMNS = 2 * LANES
-DEPTH = 128
+DEPTH = 256  # a panel of DEPTH x COLUMNS float32 is 32 kB at most: it stays in the first cache,
+STRIPS = 16  # and so many of them in the second
 
 
 def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -31,19 +32,21 @@ def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
                 out[i, j] += a[i, k] * b[k, j]
 
 
-def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out += a @ b for matrices of one float type; `a` and `b` may be
-    transposes of contiguous matrices, out is one itself.
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = True) -> None:
+    """out += a @ b, or out = a @ b, for matrices of one float type; `a` and `b` may be transposes of contiguous matrices,
+    out is one itself.
 
     float32 takes the kernel of this file; float64, which is for checking, takes NumPy's.
     """
     if a.dtype != np.float32:
-        out += a @ b
+        out[...] = out + a @ b if add else a @ b
         return
     assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
     (flat_a, *a_steps), (flat_b, *b_steps) = _flat(a), _flat(b)
-    with memory.scratch(get_threads() * (DEPTH * COLUMNS + ROWS * COLUMNS)) as (panels,):
-        _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *a.shape, b.shape[1], panels)
+    strips = min(STRIPS, -(-b.shape[1] // COLUMNS))
+    with memory.scratch(get_threads() * (strips * DEPTH * COLUMNS + ROWS * DEPTH + ROWS * COLUMNS)) as (work,):
+        sizes = *a.shape, b.shape[1], strips
+        _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *sizes, add, work)
 
 
 def _flat(matrix):
@@ -54,52 +57,63 @@ def _flat(matrix):
 
 
 @team
-def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, panels):
-    """a[i * row + k * step] is element (i, k) of a, and so of b. Each thread takes its share of the rows, or of the columns where b is
-    the larger matrix or the rows are few, so that it has less to read. The order in which an element's products
-    are added does not depend on the share."""
-    tiles, strips = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS
-    tile_from, tile_to, strip_from, strip_to = 0, tiles, 0, strips
-    if (tiles >= 2 * threads and M >= N) or strips < threads:
+def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, strips, add, work):
+    """a[i * row + k * step] is element (i, k) of a, and so of b. Each thread takes its share of the rows, or of the columns
+    where b is the larger matrix or the rows are few, so that it has less to read. The order in which an element's
+    products are added does not depend on the share."""
+    tiles, all_strips = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS
+    tile_from, tile_to, strip_from, strip_to = 0, tiles, 0, all_strips
+    if (tiles >= 2 * threads and M >= N) or all_strips < threads:
         tile_from, tile_to = share(tiles, thread, threads)
     else:
-        strip_from, strip_to = share(strips, thread, threads)
-    panel, edge = own(panels, thread, threads), DEPTH * COLUMNS
-    steps = np.arange(min(K, DEPTH)) * step
-    if tile_from < tile_to:
+        strip_from, strip_to = share(all_strips, thread, threads)
+    work, panel = own(work, thread, threads), DEPTH * COLUMNS
+    turned = strips * panel
+    edge = turned + ROWS * DEPTH
+    steps, turned_steps = np.arange(min(K, DEPTH)) * step, np.arange(min(K, DEPTH))
+    for first in range(strip_from, strip_to if tile_from < tile_to else strip_from, strips):
+        last = min(strip_to, first + strips)
         for k in range(0, K, DEPTH):
             depth = min(DEPTH, K - k)
-            for strip in range(strip_from, strip_to):
-                j = strip * COLUMNS
-                columns = min(COLUMNS, N - j)
-                pack(b, k * b_row + j * b_step, b_row, b_step, depth, columns, panel)
-                for i in range(tile_from * ROWS, min(tile_to * ROWS, M), ROWS):
-                    rows = min(ROWS, M - i)
-                    starts = eight_rows(i * row + k * step, row, rows)
+            for s in range(first, last):
+                j = s * COLUMNS
+                at = k * b_row + j * b_step
+                pack(b, at, b_row, b_step, depth, min(COLUMNS, N - j), work, (s - first) * panel)
+            for i in range(tile_from * ROWS, min(tile_to * ROWS, M), ROWS):
+                rows = min(ROWS, M - i)
+                left, starts, places = a, eight_rows(i * row + k * step, row, rows), steps
+                if step != 1:  # the numbers of a row lie far apart: they are gathered once for all strips
+                    for q in range(depth):
+                        for r in range(rows):
+                            work[turned + r * DEPTH + q] = a[(i + r) * row + (k + q) * step]
+                    left, starts, places = work, eight_rows(turned, DEPTH, rows), turned_steps
+                for s in range(first, last):
+                    j, p = s * COLUMNS, (s - first) * panel
+                    columns, here = min(COLUMNS, N - j), add or k > 0
                     if rows == ROWS and columns == COLUMNS:
-                        block(depth, a, starts, steps, panel, 0, COLUMNS, out, i * N + j, N, True)
+                        block(depth, left, starts, places, work, p, COLUMNS, out, i * N + j, N, here)
                     else:
-                        here = (out, i * N + j, N, rows, columns)
-                        part_of_block(depth, a, starts, steps, panel, 0, COLUMNS, panel, edge, *here, True)
+                        target = (out, i * N + j, N, rows, columns)
+                        part_of_block(depth, left, starts, places, work, p, COLUMNS, work, edge, *target, here)
 
 
 @kernel
-def pack(b, first, row, step, depth, columns, panel):
-    """Copy `depth` rows of `columns` numbers of b to the panel, side by side, with zeros up to COLUMNS."""
+def pack(b, first, row, step, depth, columns, panel, to):
+    """Copy `depth` rows of `columns` numbers of b to panel[to:], side by side, with zeros up to COLUMNS."""
     if columns == COLUMNS and step == 1:
         for k in range(depth):
-            store(panel, k * COLUMNS, load(b, first + k * row))
-            store(panel, k * COLUMNS + LANES, load(b, first + k * row + LANES))
+            store(panel, to + k * COLUMNS, load(b, first + k * row))
+            store(panel, to + k * COLUMNS + LANES, load(b, first + k * row + LANES))
     elif step == 1:
         for k in range(depth):
             for c in range(columns):
-                panel[k * COLUMNS + c] = b[first + k * row + c]
+                panel[to + k * COLUMNS + c] = b[first + k * row + c]
             for c in range(columns, COLUMNS):
-                panel[k * COLUMNS + c] = 0
+                panel[to + k * COLUMNS + c] = 0
     else:
         for c in range(COLUMNS):
             for k in range(depth):
-                panel[k * COLUMNS + c] = b[first + k * row + c * step] if c < columns else 0
+                panel[to + k * COLUMNS + c] = b[first + k * row + c * step] if c < columns else 0
 
 
 @kernel

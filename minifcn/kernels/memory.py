@@ -77,7 +77,11 @@ def _room(size: int) -> np.ndarray:
                 _kept -= oldest
             else:
                 del _idle[oldest]
-    return np.empty(size, np.uint8)
+        try:
+            return np.empty(size, np.uint8)
+        except MemoryError:
+            _in_use -= size
+            raise
 
 
 def _give_back(memory: np.ndarray) -> None:

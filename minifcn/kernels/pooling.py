@@ -100,16 +100,18 @@ def max_pool_2x2(thread, threads, x, y, where):
     begin, end = share(N * Ho, thread, threads)
     for r in range(begin, end):
         n, i = divmod(r, Ho)
-        top, bottom = x[n, 2 * i], x[n, min(2 * i + 1, H - 1)]
+        tall = 2 * i + 1 < H
+        top, bottom = x[n, 2 * i], x[n, 2 * i + tall]
         for j in range(Wo):
-            right = min(2 * j + 1, W - 1)
+            wide = 2 * j + 1 < W
             for c in range(C):
-                a, b, d, e = top[2 * j, c], top[right, c], bottom[2 * j, c], bottom[right, c]
-                up, down = (b if b > a or b != b else a), (e if e > d or e != e else d)
-                lower = down > up or down != down
+                a, b = top[2 * j, c], top[2 * j + wide, c]
+                d, e = bottom[2 * j, c], bottom[2 * j + wide, c]
+                right, below_right = wide and (b > a or b != b), wide and (e > d or e != e)
+                up, down = b if right else a, e if below_right else d
+                lower = tall and (down > up or down != down)
                 y[n, i, j, c] = down if lower else up
-                place = (3 if e > d or e != e else 2) if lower else (1 if b > a or b != b else 0)
-                where[n, i, j, c] = place
+                where[n, i, j, c] = (3 if below_right else 2) if lower else (1 if right else 0)
 
 
 @team

@@ -75,7 +75,7 @@ def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_sha
                         first, row, step = (((kh - 1 - u) * kw + kw - 1 - v) * I + c) * O + k, 1, O
                     else:
                         first, row, step = ((u * kw + v) * I + k) * O + c, O, 1
-                    pack(w, first, row, step, depth, there, panel)
+                    pack(w, first, row, step, depth, there, panel, 0)
                     for i in range(i_from, i_to):
                         for j in range(j_from, j_to):
                             for n in range(0, N, ROWS):

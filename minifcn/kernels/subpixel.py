@@ -40,10 +40,11 @@ def transposed_convolve(x, w, stride, padding, y):
 def weight_gradient(dy, x, stride, padding, dw):
     """dw (kh, kw, C_out, C_in) of `transposed_convolve`, given dy, the gradient of its output, and its input x."""
     plan = _Plan(x, dy, dw.shape, stride)
-    depth = plan.patches // plan.K
-    with memory.scratch(plan.patches, get_threads() * (depth + ROWS) * COLUMNS) as (cols, panels):
+    size = get_threads() * (DEPTH + plan.K + ROWS) * COLUMNS
+    with memory.scratch(plan.patches, plan.patches, size) as (cols, turned, work):
         plan.cut(x, cols)
-        arguments = cols, plan.blocks, plan.K, plan.m, stride, padding, plan.strips, panels
+        _turn(cols, plan.K, turned)
+        arguments = turned, plan.blocks, plan.K, plan.m, stride, padding, plan.strips, work
         _unpaint(*arguments, dy.reshape(-1), dy.shape, dw.reshape(-1), dw.shape)
 
 
@@ -128,36 +129,46 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
 
 
 @team
-def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, panels, dy, output_shape, dw, w_shape):
+def _turn(thread, threads, cols, K, turned):
+    """The transpose of the patches: a thread sums over them, and reads fastest what lies side by side."""
+    depth = cols.size // K
+    begin, end = share(depth, thread, threads)
+    for k in range(K):
+        for place in range(begin, end):
+            turned[k * depth + place] = cols[place * K + k]
+
+
+@team
+def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, work, dy, output_shape, dw, w_shape):
     """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
-    w_shape, m, stride = four(w_shape), two(m), two(stride)
-    panel, depth, width, C_in = own(panels, thread, threads), N * Q * R, sw * C, w_shape[3]
-    steps, edge = np.arange(min(depth, DEPTH)) * K, depth * COLUMNS
+    w_shape, m, stride, work = four(w_shape), two(m), two(stride), own(work, thread, threads)
+    depth, width, C_in = N * Q * R, sw * C, w_shape[3]
+    steps, sums = np.arange(min(depth, DEPTH)), DEPTH * COLUMNS
     begin, end = share(sh * strips, thread, threads)
     for job in range(begin, end):
         a, strip = divmod(job, strips)
         column = strip * COLUMNS
-        for row in range(N * Q):
-            n, q = divmod(row, Q)
-            h = q * sh + a - ph
-            for r in range(R):
-                left = r * sw - pw  # the first pixel of the block, in the image if the padding lets it
-                at, to = ((n * Ho + h) * Wo + left) * C + column, (row * R + r) * COLUMNS
+        for d in range(0, depth, DEPTH):
+            count = min(DEPTH, depth - d)
+            row, r = divmod(d, R)
+            for place in range(count):
+                n, q = divmod(row, Q)
+                h, left = q * sh + a - ph, r * sw - pw  # the first pixel of the block, if the padding lets it
+                at, to = ((n * Ho + h) * Wo + left) * C + column, place * COLUMNS
                 j_from = min(COLUMNS, max(0, -left * C - column))
                 j_to = max(j_from, min(COLUMNS, min(width, (Wo - left) * C) - column)) if 0 <= h < Ho else j_from
                 for j in range(j_from):
-                    panel[to + j] = 0
+                    work[to + j] = 0
                 for j in range(j_from, j_to):
-                    panel[to + j] = dy[at + j]
+                    work[to + j] = dy[at + j]
                 for j in range(j_to, COLUMNS):
-                    panel[to + j] = 0
-        for k in range(0, K, ROWS):
-            rows = min(ROWS, K - k)
-            for d in range(0, depth, DEPTH):
-                starts, p = eight_rows(d * K + k, 1, rows), d * COLUMNS
-                block(min(DEPTH, depth - d), cols, starts, steps, panel, p, COLUMNS, panel, edge, COLUMNS, d > 0)
-            for r in range(rows):
-                first, count = _weights_of(k + r, a, m, stride, w_shape)
-                for j in range(min(COLUMNS, count - column)):
-                    dw[first + (column + j) * C_in] = panel[edge + r * COLUMNS + j]
+                    work[to + j] = 0
+                row, r = (row, r + 1) if r + 1 < R else (row + 1, 0)
+            for k in range(0, K, ROWS):
+                starts, to = eight_rows(k * depth + d, depth, min(ROWS, K - k)), sums + k * COLUMNS
+                block(count, cols, starts, steps, work, 0, COLUMNS, work, to, COLUMNS, d > 0)
+        for k in range(K):
+            first, count = _weights_of(k, a, m, stride, w_shape)
+            for j in range(min(COLUMNS, count - column)):
+                dw[first + (column + j) * C_in] = work[sums + k * COLUMNS + j]

@@ -86,7 +86,9 @@ def _plain(argument):
 
 
 def _kind(argument):
-    return (argument.dtype, argument.ndim) if type(argument) is np.ndarray else type(argument)
+    if type(argument) is np.ndarray:
+        return argument.dtype, argument.ndim, argument.flags.c_contiguous
+    return type(argument)
 
 
 @kernel

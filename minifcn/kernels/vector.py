@@ -129,11 +129,12 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def maximum(typing, a, b):
-    """The larger number, lane by lane; that of b where either is NaN: maximum(zero, x) keeps a NaN of x."""
+    """The larger number, lane by lane; NaN where either is."""
 
     def generate(context, builder, signature, args):
         a, b = args
-        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+        greater, nan = builder.fcmp_ordered(">", a, b), builder.fcmp_unordered("uno", a, a)
+        return builder.select(builder.or_(greater, nan), a, b)
 
     return _vector(_vector, _vector), generate
 

@@ -11,10 +11,10 @@ and summed over the input channels that is, for each of the 36 numbers, a matrix
     dx = the convolution of dy with the kernels turned by half a turn, channels in and out exchanged
     dw = Gᵀ [Vᵀ · M] G      M = A dy Aᵀ of the output tile's gradient, summed over the tiles
 
-Where all U fit into a thread's cache beside a block of tiles, each thread takes blocks of tiles through all steps, so
-that what lies between the transforms never leaves the cache. For more channels the threads share V, and each takes
-panels of output channels through the rest: it transforms only the weights that it needs, a piece that fits into its
-cache at a time, and no weight is read twice.
+What lies between the transforms should never leave a thread's cache. So each thread takes a block of tiles through all
+steps, one panel of output channels after the other. With many channels and few tiles it would read all weights
+for too little work: then the threads share V, and each takes panels of output channels through the rest; it
+transforms the weights that it needs, a piece that fits into its cache at a time, and no weight is read twice.
 
 Channels are padded with zeros to a multiple of GRAIN in between, never in x and y. V, and M of the gradients, are
 written tile by tile, the 36 numbers of a tile side by side, since a thread writes fastest to one place; M of the
@@ -44,9 +44,9 @@ from minifcn.kernels.winograd_tiles import (
 )
 
 GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
-WEIGHTS = 1 << 20  # bytes of weights that fit into a thread's second cache,
-TILES = 512 << 10  # and of tiles to work on beside them
-MOST = DEPTH  # tiles in a block that all threads share
+CACHE = 1 << 20  # bytes: what a thread's second cache holds at the least,
+TILES = 384 << 10  # and how much of it a block of tiles should take,
+LEAST, MOST = 64, DEPTH  # but so many tiles, for each of which all weights are read, and no more than these
 CHUNK = 64  # input channels whose weights are transformed at a time
 
 
@@ -90,8 +90,8 @@ def _convolve(x, w, turned, bias, padding, output_shape, y, relu, gate=None, whe
     total, tiles, alone = _blocks(output_shape, i, o)
     edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
     if alone:
-        size = tiles * _tile_size(i) + 36 * _matrix_size(tiles, o) + edge
-        with memory.scratch(36 * _matrix_size(C_in, o), get_threads() * size) as (u, work):
+        size = tiles * _tile_size(i) + 36 * _matrix_size(tiles, COLUMNS) + edge
+        with memory.scratch(36 * C_in * o, get_threads() * size) as (u, work):
             _transform_weights(*weights, u, C_in, C_out, o)
             _tiles_through_all_steps(*source, i, u, *finish, o, total, tiles, work)
         return
@@ -110,7 +110,7 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
     shape = dy.shape if where is None else (dy.shape[0], *size, C_out)
     source = x.reshape(-1), NOWHERE, False, x.shape, shape, padding
     upstream = dy.reshape(-1), NOWHERE if where is None else where.reshape(-1), where is not None, dy.shape
-    total, tiles, alone = _blocks(shape, i, o)
+    total, tiles, alone = _blocks(shape, i, o, sums=True)
     bias_sums = np.zeros((get_threads(), o), np.float32)
     whole = (i, o) == (C_in, C_out)
     padded = dw if whole else np.empty((3, 3, i, o), np.float32)
@@ -125,7 +125,7 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
             _finish_weights(sums, parts, i, o, padded.reshape(-1))
     else:
         sizes = tiles * _tile_size(i) + threads * edge, tiles * _tile_size(o) + threads * edge
-        with memory.scratch(*sizes, threads * 36 * _matrix_size(CHUNK, COLUMNS)) as (v, m, work):
+        with memory.scratch(*sizes, threads * 36 * _matrix_size(2 * CHUNK, 2 * COLUMNS)) as (v, m, work):
             for first in range(0, total, tiles):
                 count = min(tiles, total - first)
                 _share_inputs(*source, first, count, i, v)
@@ -141,14 +141,20 @@ def _padded(n):
     return -(-n // GRAIN) * GRAIN
 
 
-def _blocks(shape, i, o):
-    """How many tiles there are, how many to take at a time, and whether each thread takes its own."""
+def _blocks(shape, i, o, sums=False):
+    """How many tiles there are, how many to take at a time, and whether each thread takes its own: if it then has fewer
+    bytes to fetch. `sums` is the other way round: V and M are what is read, and the weights' gradients are kept."""
     N, H, W, _ = shape
-    total = N * -(-H // 4) * -(-W // 4)
-    alone = 36 * i * o * 4 <= WEIGHTS
-    there = -(-total // get_threads()) if alone else total
-    room = TILES // (36 * (i + o) * 4) // GRAIN * GRAIN if alone else MOST
-    return total, max(GRAIN, min(_padded(there), room, MOST)), alone
+    total, threads = N * -(-H // 4) * -(-W // 4), get_threads()
+    there = _padded(-(-total // threads))
+    room = TILES // (36 * (i + o if sums else i) * 4) // GRAIN * GRAIN
+    tiles = min(there, max(room, LEAST), MOST)
+    weights, inputs = 36 * i * o, 36 * total * i
+    if sums:
+        alone = weights * 4 <= CACHE
+    else:
+        alone = weights * -(-there // tiles) <= inputs * -(-o // (COLUMNS * threads))
+    return total, tiles if alone else min(_padded(total), MOST), alone
 
 
 # How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in the caches.
@@ -191,17 +197,18 @@ def _transform(w, shape, turned, k, c, C_out, taps, u, to, step):
 
 @team
 def _transform_weights(thread, threads, w, shape, turned, u, C_in, C_out, o):
-    """All U: 36 matrices (C_in, C_out), each cut into panels of COLUMNS columns."""
+    """All U, cut into panels of COLUMNS columns: panel by panel 36 matrices (C_in, columns)."""
     shape, taps = four(shape), np.zeros(9 * LANES, np.float32)
     begin, end = share(o // LANES * C_in, thread, threads)
     part, k = divmod(begin, C_in)
     for _ in range(begin, end):
         c = part * LANES
         panel = c // COLUMNS * COLUMNS
-        to = panel * C_in + k * min(COLUMNS, o - panel) + c - panel
+        width = min(COLUMNS, o - panel)
         if k == 0:
             taps[:] = 0
-        _transform(w, shape, turned, k, c, C_out, taps, u, to, _apart(C_in, o))
+        to = panel * 36 * C_in + k * width + c - panel
+        _transform(w, shape, turned, k, c, C_out, taps, u, to, C_in * width)
         part, k = (part, k + 1) if k + 1 < C_in else (part + 1, 0)
 
 
@@ -335,7 +342,7 @@ def _tiles_through_all_steps(
     bias, relu, gated, gate, where, pool, y_shape, y, o, total, tiles, work,
 ):
     shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
-    C_in, matrix = shape[3], _apart(tiles, o)
+    C_in, matrix = shape[3], _apart(tiles, COLUMNS)
     v = thread * (work.size // threads)
     m = v + tiles * _tile(i)
     edge = m + 36 * matrix
@@ -344,13 +351,13 @@ def _tiles_through_all_steps(
     for first in range(begin * tiles, min(end * tiles, total), tiles):
         count = min(tiles, total - first)
         _inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
-        for position in range(36):
-            for c in range(0, o, COLUMNS):
-                width, to = min(COLUMNS, o - c), m + position * matrix + c
-                panel, at = position * _apart(C_in, o) + c * C_in, v + position * i
-                _products(work, at, i, count, 0, C_in, u, panel, width, work, to, o, steps, False)
         target = (where, pool, y_shape, y, output_shape)
-        _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, 0, o, o, edge)
+        for c in range(0, o, COLUMNS):
+            width = min(COLUMNS, o - c)
+            for position in range(36):
+                panel, to = c * 36 * C_in + position * C_in * width, m + position * matrix
+                _products(work, v + position * i, i, count, 0, C_in, u, panel, width, work, to, width, steps, False)
+            _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
 
 
 @team
@@ -431,16 +438,22 @@ def _panels_through_the_rest(
 
 @team
 def _weight_panels(thread, threads, v, i, m, o, count, add, work, dw):
-    work, steps, size = own(work, thread, threads), np.arange(count) * _tile(i), _apart(CHUNK, COLUMNS)
-    chunks = (i + CHUNK - 1) // CHUNK
-    begin, end = share(chunks * ((o + COLUMNS - 1) // COLUMNS), thread, threads)
+    """A job is so many input and output channels that what is read of V and M pays, but each thread has a job."""
+    rows, columns = 2 * CHUNK, 2 * COLUMNS
+    if (i + rows - 1) // rows * ((o + columns - 1) // columns) < threads:
+        rows, columns = CHUNK, COLUMNS
+    work, steps, size = own(work, thread, threads), np.arange(count) * _tile(i), _apart(rows, columns)
+    chunks = (i + rows - 1) // rows
+    begin, end = share(chunks * ((o + columns - 1) // columns), thread, threads)
     for job in range(begin, end):
         panel, chunk = divmod(job, chunks)
-        c, k = panel * COLUMNS, chunk * CHUNK
-        width, channels = min(COLUMNS, o - c), min(CHUNK, i - k)
+        c, k = panel * columns, chunk * rows
+        width, channels = min(columns, o - c), min(rows, i - k)
         for position in range(36):
-            a, b, to = position * i + k, position * o + c, position * size
-            _weight_products(v, a, channels, m, b, width, _tile(o), count, steps, work, to, width, False)
+            a, to = position * i + k, position * size
+            for part in range(0, width, COLUMNS):
+                b, wide = position * o + c + part, min(COLUMNS, width - part)
+                _weight_products(v, a, channels, m, b, wide, _tile(o), count, steps, work, to + part, width, False)
         for l in range(channels):
             for part in range(0, width, LANES):
                 to = (k + l) * o + c + part

@@ -1,6 +1,7 @@
 """The poolings against their definitions, forward and back."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from minifcn.kernels.pooling import (
     avg_pool_backward,
     avg_pool_definition,
     max_pool,
+    max_pool_2x2,
+    max_pool_2x2_backward,
     max_pool_backward,
     max_pool_definition,
 )
@@ -150,3 +153,88 @@ def test_windows_side_by_side_need_not_be_taken_image_by_image(case, seed):
         backward(first, True)
         backward(second, overlapping)
         np.testing.assert_array_equal(first, second)
+
+
+# ---------------------------------------------------------------- windows of 2x2 side by side
+
+SIDE_BY_SIDE = ((2, 2), (2, 2), (0, 0), (1, 1))
+
+
+@st.composite
+def images_2x2(draw, special=(-np.inf, np.inf)):
+    """Images of odd and even sizes with many ties and some special numbers; the output's size, rounded as drawn."""
+    ceil_mode = draw(st.booleans())
+    N, C = draw(st.integers(1, 3)), draw(st.integers(1, 20) | st.sampled_from([32, 33]))
+    H, W = (draw(st.integers(1 if ceil_mode else 2, 9)) for _ in range(2))
+    rng, dtype = np.random.default_rng(draw(seeds)), draw(dtypes)
+    x = rng.integers(-2, 3, (N, H, W, C)).astype(dtype)
+    for value in special:
+        x[rng.random(x.shape) < draw(st.sampled_from([0, 0.1, 0.9]))] = value
+    return x, tuple(-(-n // 2) if ceil_mode else n // 2 for n in (H, W))
+
+
+def pooled_2x2(x, output_size):
+    y = np.full((x.shape[0], *output_size, x.shape[3]), 77, x.dtype)
+    where = np.full(y.shape, 77, np.uint8)
+    max_pool_2x2(x, y, where)
+    return y, where
+
+
+def places_2x2(where, width):
+    """The argmax of max_pool: where the maxima stand in the image."""
+    i, j = np.ogrid[: where.shape[1], : where.shape[2]]
+    u, v = np.divmod(where.astype(int), 2)
+    return (2 * i[..., None] + u) * width + 2 * j[..., None] + v
+
+
+def backward_2x2(dy, where, y, gated, shape):
+    dx = np.full(shape, 77, dy.dtype)
+    max_pool_2x2_backward(dy, where, y, gated, dx)
+    return dx
+
+
+@given(case=images_2x2())
+def test_2x2_is_the_pooling_of_any_window(case):
+    """The same numbers from the same places: of equal ones the first."""
+    x, output_size = case
+    y, argmax = pooled(x, output_size, SIDE_BY_SIDE)
+    found, where = pooled_2x2(x, output_size)
+    np.testing.assert_array_equal(found, y)
+    np.testing.assert_array_equal(places_2x2(where, x.shape[2]), argmax)
+
+
+@given(case=images_2x2(special=(np.nan,)))
+def test_2x2_finds_every_nan(case):
+    x, output_size = case
+    y, _ = pooled(x, output_size, SIDE_BY_SIDE)
+    np.testing.assert_array_equal(pooled_2x2(x, output_size)[0], y)
+
+
+@given(case=images_2x2(), gated=st.booleans(), seed=seeds)
+def test_2x2_backward(case, gated, seed):
+    """All is written: 0 too, in a last row or column that no window covers."""
+    x, output_size = case
+    y, where = pooled_2x2(x, output_size)
+    dy = np.random.default_rng(seed).integers(1, 10, y.shape).astype(x.dtype)
+    expected = np.zeros_like(x)
+    passing = np.where(y > 0, dy, 0) if gated else dy
+    max_pool_backward(passing, places_2x2(where, x.shape[2]).astype(np.int32), expected, False)
+    np.testing.assert_array_equal(backward_2x2(dy, where, y, gated, x.shape), expected)
+
+
+@given(case=images_2x2(), seed=seeds)
+def test_2x2_gated_is_the_gradient_of_a_rectifier_before_it(case, seed):
+    x, output_size = case
+    y, where = pooled_2x2(np.maximum(x, 0), output_size)
+    dy = np.random.default_rng(seed).integers(-9, 10, y.shape).astype(x.dtype)
+    through = np.where(x > 0, backward_2x2(dy, where, y, False, x.shape), 0)
+    np.testing.assert_array_equal(backward_2x2(dy, where, y, True, x.shape), through)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 2, 1), (1, 3, 3, 1)])
+def test_2x2_the_gradient_of_a_nan_stays_in_the_image(shape):
+    x = np.full(shape, np.nan)
+    output_size = tuple(-(-n // 2) for n in shape[1:3])
+    y, where = pooled_2x2(x, output_size)
+    dx = backward_2x2(np.ones_like(y), where, y, False, shape)
+    assert dx.sum() == y.size

@@ -1,5 +1,7 @@
 """Conv2d and ConvTranspose2d: gradients, the identities that tie them together, and PyTorch."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 from minifcn.check import check_layer
 from minifcn.check.cases import conv2d, conv_transpose2d, distinct
-from minifcn.layers import Conv2d, ConvTranspose2d, Linear
+from minifcn.kernels.convolution import fits
+from minifcn.layers import Conv2d, ConvTranspose2d, Linear, MaxPool2d, ReLU
 
 seeds = st.integers(0, 2**32 - 1)
 small = st.one_of(conv2d(), conv_transpose2d())
@@ -24,6 +27,20 @@ def everything(layer, x, seed):
     y, cache = layer.forward(x)
     dx, grads = layer.backward(np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype), cache)
     return {"y": y, "dx": dx, **grads}
+
+
+def options(layer):
+    """What the layer was made with, but for its channels."""
+    window = layer.window
+    found = {
+        "kernel_size": window.kernel_size,
+        "stride": window.stride,
+        "padding": window.padding,
+        "dilation": window.dilation,
+        "groups": window.groups,
+        "bias": "bias" in layer.params,
+    }
+    return found | ({"output_padding": layer.output_padding} if isinstance(layer, ConvTranspose2d) else {})
 
 
 # ---------------------------------------------------------------- gradients
@@ -178,20 +195,10 @@ def test_dilation_is_a_kernel_with_holes(case):
 def test_groups_are_independent_layers_side_by_side(case, data):
     layer, shape = case
     x = data.draw(distinct(shape))
-    window, groups = layer.window, layer.window.groups
-    options = {
-        "kernel_size": window.kernel_size,
-        "stride": window.stride,
-        "padding": window.padding,
-        "dilation": window.dilation,
-        "bias": "bias" in layer.params,
-        "dtype": np.float64,
-    }
-    if isinstance(layer, ConvTranspose2d):
-        options["output_padding"] = layer.output_padding
-    parts = []
+    groups, parts = layer.window.groups, []
     for group, channels in enumerate(np.split(x, groups, axis=3)):
-        part = type(layer)(layer.in_channels // groups, layer.out_channels // groups, **options)
+        sizes = layer.in_channels // groups, layer.out_channels // groups
+        part = type(layer)(*sizes, **(options(layer) | {"groups": 1}), dtype=np.float64)
         outputs = np.split(np.arange(layer.out_channels), groups)[group]
         last = np.split(np.arange(layer.params["weight"].shape[3]), groups)[group]
         part.params["weight"] = layer.params["weight"][..., last]
@@ -270,6 +277,154 @@ def test_initial_parameters(layer):
 def test_a_stride_makes_fewer_kernels_meet_at_a_pixel():
     weight = ConvTranspose2d(16, 16, kernel_size=4, stride=2, rng=0).params["weight"]
     assert weight.std() == pytest.approx(np.sqrt(2 / (2 * 2 * 16)), rel=0.1)
+
+
+# ---------------------------------------------------------------- algorithms
+
+
+@st.composite
+def plain(draw, kind):
+    """A convolution that every algorithm can do, or a transposed one of any stride; and a shape for it."""
+    C_in, C_out, height, width = (
+        draw(st.integers(*limits)) for limits in ((1, 20), (1, 20), (3, 14), (3, 14))
+    )
+    kernel, stride, padding = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    window = (3, 1, padding) if kind is Conv2d else (kernel, stride, kernel // 3)
+    layer = kind(C_in, C_out, *window, rng=draw(seeds), dtype=np.float64)
+    layer.params["bias"][:] = draw(distinct((C_out,)))
+    return layer, (draw(st.integers(1, 3)), height, width, C_in)
+
+
+every_kind = st.one_of(plain(Conv2d), plain(ConvTranspose2d), large)
+
+
+@given(case=every_kind, data=st.data(), seed=seeds, fortran=st.booleans())
+def test_all_algorithms_that_fit_agree(case, data, seed, fortran):
+    """In float32 all but for rounding, in float64 to the last bit. The weights may lie in memory as they like."""
+    layer, shape = case
+    x = data.draw(distinct(shape))
+    expected = everything(layer, x, seed)
+    for algorithm in layer.algorithms:
+        arguments = layer.in_channels, layer.out_channels
+        if not fits(algorithm, layer.window):
+            with pytest.raises(ValueError, match=f"algorithm '{algorithm}' cannot do this window: Window"):
+                type(layer)(*arguments, algorithm=algorithm, **options(layer))
+            continue
+        other = type(layer)(*arguments, algorithm=algorithm, **options(layer))
+        other.params = layer.params
+        found = everything(other, x, seed)
+        for name in expected:
+            np.testing.assert_array_equal(found[name], expected[name])
+        other.params = {name: array.astype(np.float32) for name, array in layer.params.items()}
+        if fortran:
+            other.params = {name: np.asfortranarray(array) for name, array in other.params.items()}
+        found = everything(other, x.astype(np.float32), seed)
+        assert found.keys() == expected.keys()
+        for name in expected:
+            close(found[name], expected[name], 1e-5)
+
+
+@given(case=st.one_of(plain(Conv2d), conv2d(more=12, channels=12)), data=st.data(), seed=seeds)
+def test_a_rectifier_inside_is_one_beside(case, data, seed):
+    """forward with `relu`, and backward with `through_relu`, for every algorithm and both types."""
+    layer, shape = case
+    x = np.maximum(data.draw(distinct(shape)), 0)  # as it comes out of a rectifier
+    for algorithm in layer.algorithms:
+        if not fits(algorithm, layer.window):
+            continue
+        layer.algorithm = algorithm
+        for dtype in (np.float64, np.float32):
+            layer.params = {name: array.astype(dtype) for name, array in layer.params.items()}
+            y, cache = layer.forward(x.astype(dtype))
+            rectified, cache_of_rectified = layer.forward(x.astype(dtype), relu=True)
+            np.testing.assert_array_equal(rectified, ReLU().forward(y)[0])
+            dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
+            dx, grads = layer.backward(dy, cache)
+            through, same_grads = layer.backward(dy, cache_of_rectified, through_relu=True)
+            np.testing.assert_array_equal(through, np.where(x > 0, dx, 0))
+            for name in grads:
+                np.testing.assert_array_equal(same_grads[name], grads[name])
+        layer.params = {name: array.astype(np.float64) for name, array in layer.params.items()}
+
+
+@given(case=st.one_of(plain(Conv2d), conv2d(more=12, channels=12)), ceil_mode=st.booleans(), seed=seeds)
+def test_a_rectifier_and_a_pooling_inside_are_two_beside(case, ceil_mode, seed):
+    """forward and backward with `pool`, for every algorithm and both types."""
+    layer, shape = case
+    pool, relu = MaxPool2d(2, ceil_mode=ceil_mode), ReLU()
+    rng = np.random.default_rng(seed)
+    images = np.maximum(rng.standard_normal(shape), 0)
+    algorithms = [algorithm for algorithm in layer.algorithms if fits(algorithm, layer.window)]
+    for algorithm, dtype in itertools.product(algorithms, (np.float32, np.float64)):
+        layer.algorithm, x = algorithm, images.astype(dtype)
+        layer.params = {name: array.astype(dtype) for name, array in layer.params.items()}
+        full, cache = layer.forward(x)
+        if not ceil_mode and min(full.shape[1:3]) < 2:
+            with pytest.raises(ValueError, match="the window does not fit"):
+                layer.forward(x, relu=True, pool=pool)
+            continue
+        rectified, relu_cache = relu.forward(full)
+        expected, pool_cache = pool.forward(rectified)
+        found, fused_cache = layer.forward(x, relu=True, pool=pool)
+        np.testing.assert_array_equal(found, expected, strict=True)
+        dy = rng.standard_normal(expected.shape).astype(dtype)
+        dx, grads = layer.backward(relu.backward(pool.backward(dy, pool_cache)[0], relu_cache)[0], cache)
+        fused_dx, fused_grads = layer.backward(dy, fused_cache, pool=pool)
+        np.testing.assert_array_equal(fused_dx, dx, strict=True)
+        through, _ = layer.backward(dy, fused_cache, needs=("input",), pool=pool, through_relu=True)
+        np.testing.assert_array_equal(through, np.where(x > 0, dx, 0), strict=True)
+        assert fused_grads.keys() == grads.keys()
+        for name in grads:
+            np.testing.assert_array_equal(fused_grads[name], grads[name], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (Conv2d, "auto, im2col, direct, winograd, small_map"),
+        (ConvTranspose2d, "auto, im2col, subpixel"),
+    ],
+)
+@pytest.mark.parametrize("name", ["fft", "", None, "Winograd"])
+def test_an_algorithm_that_there_is_not(layer, names, name):
+    with pytest.raises(ValueError, match=f"algorithm is {name!r}; expected one of {names}"):
+        layer(3, 4, 3, algorithm=name)
+
+
+@pytest.mark.parametrize(
+    ("layer", "algorithm", "window"),
+    [
+        (Conv2d, "winograd", {"kernel_size": 5}),
+        (Conv2d, "winograd", {"kernel_size": (3, 1)}),
+        (Conv2d, "winograd", {"stride": 2}),
+        (Conv2d, "winograd", {"dilation": 2}),
+        (Conv2d, "winograd", {"groups": 2}),
+        (Conv2d, "small_map", {"stride": (1, 2)}),
+        (Conv2d, "small_map", {"dilation": (2, 1)}),
+        (Conv2d, "small_map", {"groups": 2}),
+        (Conv2d, "direct", {"groups": 2}),
+        (ConvTranspose2d, "subpixel", {"stride": 2, "dilation": 2}),
+        (ConvTranspose2d, "subpixel", {"stride": 2, "groups": 2}),
+    ],
+)
+def test_an_algorithm_that_cannot_do_the_window(layer, algorithm, window):
+    message = rf"algorithm '{algorithm}' cannot do this window: Window\(kernel_size="
+    with pytest.raises(ValueError, match=message):
+        layer(4, 6, **({"kernel_size": 3} | window), algorithm=algorithm)
+    layer(4, 6, **({"kernel_size": 3} | window), algorithm="im2col")
+    layer(4, 6, 3, algorithm=algorithm)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(3, 8, 3, padding=1), ConvTranspose2d(3, 8, 4, stride=2)])
+@pytest.mark.parametrize("algorithm", ["auto", "im2col"])
+def test_images_may_be_read_only(layer, algorithm):
+    """Such as come from a file that is mapped into memory, before and after others that are not."""
+    layer.algorithm, x = algorithm, np.random.default_rng(0).standard_normal((2, 6, 7, 3), np.float32)
+    expected = everything(layer, x, 0)
+    x.flags.writeable = False
+    found = everything(layer, x, 0)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
 
 
 # ---------------------------------------------------------------- PyTorch
@@ -400,6 +555,15 @@ def test_padding_that_eats_the_whole_output():
         (
             ConvTranspose2d(2, 2, 4, stride=2, output_padding=(1, 0)),
             "ConvTranspose2d(2, 2, kernel_size=4, stride=2, output_padding=(1, 0))",
+        ),
+        (Conv2d(3, 8, 3, algorithm="auto"), "Conv2d(3, 8, kernel_size=3)"),
+        (
+            Conv2d(3, 8, 3, bias=False, algorithm="winograd"),
+            "Conv2d(3, 8, kernel_size=3, bias=False, algorithm='winograd')",
+        ),
+        (
+            ConvTranspose2d(3, 8, 4, stride=2, algorithm="subpixel"),
+            "ConvTranspose2d(3, 8, kernel_size=4, stride=2, algorithm='subpixel')",
         ),
     ],
 )
