@@ -226,7 +226,11 @@ def rectified_networks(draw):
         if step == "conv":
             algorithm = draw(st.sampled_from(["auto", "im2col", "direct", "winograd", "small_map"]))
             layer = Conv2d(C, C, 3, padding=1, algorithm=algorithm, rng=rng, dtype=dtype)
-            layer.params["bias"][...] = rng.standard_normal(C)
+            if algorithm not in (
+                "auto",
+                "winograd",
+            ):  # see test_a_rectifier_and_a_pooling_inside_are_two_beside
+                layer.params["bias"][...] = rng.standard_normal(C)
             layer.frozen = draw(st.integers(0, 5)) == 0
         elif step == "max":
             options = [(2, 2, 0, 1, True), (2, 2, 0, 1, True), (3, 1, 1), (3, 2, 1)]

@@ -238,8 +238,6 @@ def test_the_same_bits_in_every_run(case, gated):
     assert len(outputs) == 1 and all(len(results) == 1 for results in weight_gradients.values())
 
 
-
-
 @given(case=cases(), at=st.integers(0, 2**16))
 def test_a_nan_is_seen_in_every_output_that_reads_it(case, at):
     assert_nan_is_seen(case, at)
