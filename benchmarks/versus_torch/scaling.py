@@ -13,7 +13,7 @@ SIZES = ((1, 64), (1, 128), (1, 256), (1, 512), (1, 1024), (1, 2048))
 BATCHES = ((1, 64), (4, 64), (16, 64), (64, 64))
 ODD = ((1, 64), (1, 65), (1, 224), (1, 225), (1, 512), (1, 513))
 CHECKED = 512**2  # pixels; beyond, the copies to compare would be gigabytes
-# Here PyTorch in channels_last needs minutes a step: for the weights' gradient of the last upsampling oneDNN chooses
+# Here PyTorch in channels_last needs minutes a step: for the weights' gradient of the last upsampling oneDNN takes
 # its reference implementation, plain loops (`ref:any` with ONEDNN_VERBOSE=all; at 1536x1536 it is still a GEMM).
 TOO_SLOW = 2048**2
 EFFORT = Effort(block=0.1, rounds=5, budget=8.0, least=2)
