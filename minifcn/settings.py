@@ -38,8 +38,8 @@ class Settings:
     optimizer: str = _option("adam", "optimiser", OPTIMIZERS)
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
     schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
-    steps: int = _option(1500, "how many batches to learn from")
-    batch_size: int = _option(0, "images in a batch; 0 means 16 on toy data and 4 on your own")
+    steps: int = _option(1250, "how many batches to learn from")
+    batch_size: int = _option(0, "images in a batch; 0 means 8 on toy data and 4 on your own")
     crop: int = _option(0, "train on random square pieces of this many pixels; 0 means whole images")
     augment: tuple[str, ...] = _option(
         (),
@@ -80,7 +80,7 @@ class Settings:
         # A run can be resumed from another folder than it was started in.
         chosen["data"] = str(Path(self.data).resolve()) if self.data else ""
         chosen["lr"] = self.lr or {"adam": 4e-3, "sgd": 2e-2}[self.optimizer]
-        chosen["batch_size"] = self.batch_size or (16 if self.toy else 4)
+        chosen["batch_size"] = self.batch_size or (8 if self.toy else 4)
         chosen["augment"] = self.augment or (("mirror", "transpose") if self.toy else ("mirror", "jitter"))
         return Settings(**chosen)
 

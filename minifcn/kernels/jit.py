@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
-from numba import prange
+from numba import prange, types
 from numba.core import event
 
 from minifcn.errors import InputError
@@ -98,7 +98,18 @@ def kernel(function: Callable | None = None, *, parallel: bool = False) -> Calla
     parallel = parallel and not CHECKED
     with caching_here():
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy", parallel=parallel)(function)
-    return _launcher(compiled) if parallel else compiled
+    return _launcher(compiled) if parallel else _once_for_all_constants(compiled)
+
+
+def _once_for_all_constants(compiled: Callable) -> Callable:
+    """Numba would compile a kernel anew for each constant that another kernel calls it with. Here a constant is a number."""
+    template = compiled.get_call_template
+
+    def of_numbers(arguments, keywords):
+        return template(tuple(map(types.unliteral, arguments)), keywords)
+
+    compiled.get_call_template = of_numbers
+    return compiled
 
 
 # ---------------------------------------------------------------- the pool of threads

@@ -13,6 +13,7 @@ the kernel before.
 import contextlib
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ class _Lease:
 
 
 _lock = threading.RLock()  # an array may be let go while this very thread looks for memory
-_idle: dict[int, list[np.ndarray]] = {}  # by size; sizes that were used last stand last
+_idle: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size; sizes that were used last stand last
 _in_use = _kept = _most = 0  # bytes
 
 
@@ -65,6 +66,7 @@ def _room(size: int) -> np.ndarray:
     global _in_use, _kept, _most
     size = _rounded(size) + ALIGNMENT
     with _lock:
+        before = _in_use, _most
         _in_use += size
         _most = max(_most, _in_use)
         if _idle.get(size):
@@ -80,7 +82,7 @@ def _room(size: int) -> np.ndarray:
         try:
             return np.empty(size, np.uint8)
         except MemoryError:
-            _in_use -= size
+            _in_use, _most = before
             raise
 
 
@@ -89,8 +91,8 @@ def _give_back(memory: np.ndarray) -> None:
     with _lock:
         _in_use -= memory.size
         _kept += memory.size
-        _idle[memory.size] = _idle.pop(memory.size, [])
-        _idle[memory.size].append(memory)
+        _idle.setdefault(memory.size, []).append(memory)
+        _idle.move_to_end(memory.size)
 
 
 class _Scratch(threading.local):
