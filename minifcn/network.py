@@ -3,10 +3,10 @@
 That list is the single source for everything: forward walks it, backward walks it the other way, printing,
 shapes and receptive fields (geometry.py) follow it, parameters and activations are named by it.
 
-Layers run one by one, but for rectifiers. Behind a convolution that nobody else reads, max(0, x) costs nothing if the
-convolution does it before it writes its output; and its gradient costs nothing if the one layer that reads the
-rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours, and a pooling
-behind it as well (`fuse`).
+Layers run one by one, but for rectifiers. Behind a convolution that nobody else reads, max(0, x) costs nothing if
+the convolution does it before it writes its output; and its gradient costs nothing if the one layer that reads
+the rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours, and a
+pooling behind it as well (`fuse`).
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,10 @@ class Node(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Nodes that run as one: a layer, and behind a convolution perhaps a rectifier and a pooling. `name` is the last one."""
+    """Nodes that run as one: a layer, and behind a convolution perhaps a rectifier and a pooling.
+
+    `name` is the last of them.
+    """
 
     name: str
     node: str  # the name of the layer
@@ -38,7 +41,7 @@ class Run(NamedTuple):
     rectified: bool  # the layer computes max(0, y)
     pool: MaxPool2d | None  # and the largest of each 2x2 pixels of it
     through_relu: bool  # its dx is the gradient of what went into the rectifier that it reads
-    passed: bool  # of a rectifier: its only reader is such a layer, so there is nothing left to do in backward
+    passed: bool  # of a rectifier: its only reader is such a layer, so backward has nothing left to do
 
     def forward(self, *inputs: np.ndarray, **options: Any) -> Any:
         if self.rectified:
@@ -68,7 +71,8 @@ def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
     def only_reader(name):
         return readers[name][0] if len(readers[name]) == 1 and name not in keep else None
 
-    runs, done = [], set()
+    runs: list[Run] = []
+    done: set[str] = set()
     for name, (layer, reads) in nodes.items():
         if name in done:
             continue
@@ -79,8 +83,8 @@ def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
             if isinstance(reader, MaxPool2d) and reader.side_by_side:
                 end, pool = following, reader
         done.update((end, nodes[end].reads[0]))
-        source = nodes.get(reads[0])
-        after_relu = source is not None and isinstance(source.layer, ReLU) and len(readers[reads[0]]) == 1
+        before = nodes.get(reads[0])
+        after_relu = before is not None and isinstance(before.layer, ReLU) and len(readers[reads[0]]) == 1
         reader = nodes[readers[end][0]].layer if len(readers[end]) == 1 else None
         passed = isinstance(nodes[end].layer, ReLU) and reader is not None and reader.fuses_relu
         through_relu = after_relu and layer.fuses_relu

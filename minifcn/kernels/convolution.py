@@ -1,4 +1,5 @@
-"""The three products of a convolution, by the algorithm that fits: its value and the gradients of input and weights.
+"""The three products of a convolution, by the algorithm that fits: its value and the gradients of input and
+weights.
 
 All algorithms compute the same sums, in different orders:
 
@@ -8,8 +9,8 @@ All algorithms compute the same sums, in different orders:
     small_map   stride 1, maps hardly larger than the kernel             small_map.py
     subpixel    transposed convolutions: their stride cuts the kernel into phases      subpixel.py
 
-Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). `relu` makes y = max(0, y) at once;
-`gate`, an array of dx's shape that came out of a ReLU, makes dx the gradient of what went into it.
+Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). `relu` makes y = max(0, y) at
+once; `gate`, an array of dx's shape that came out of a ReLU, makes dx the gradient of what went into it.
 """
 
 import functools
@@ -38,12 +39,12 @@ def fits(algorithm: str, window: Window) -> bool:
 
 
 @functools.cache
-def choose(window: Window, shape, output_shape, dtype=np.float32) -> str:
-    """The algorithm for a convolution between these shapes: the one with the fewest multiplications, but for layers of so
-    few channels that copying patches or transforming tiles would take longer than multiplying."""
+def choose(window: Window, shape, output_shape, dtype=np.float32, channels: int | None = None) -> str:
+    """The algorithm for a convolution between these shapes: the one with the fewest multiplications, but for
+    layers of so few channels that copying patches or transforming tiles would take longer than multiplying."""
     if dtype != np.float32 or window.groups > 1 or not window.copies:
         return "im2col"
-    if min(shape[3], output_shape[3]) < 8:
+    if (channels or shape[3]) < 8:
         return "direct"
     N, Ho, Wo, C_out = output_shape
     taps = math.prod(window.kernel_size)
@@ -76,7 +77,8 @@ def convolve(x, w, bias, window, y, relu=False, algorithm="auto"):
 
 
 def pools(window, shape, output_shape, dtype, algorithm="auto") -> bool:
-    """Whether the algorithm that is chosen can pool before it writes: then `convolve_and_pool` and its gradients do."""
+    """Whether the algorithm that is chosen can pool before it writes: then `convolve_and_pool` and its
+    gradients do."""
     return _algorithm(algorithm, window, shape, output_shape, dtype) == "winograd"
 
 
@@ -98,7 +100,7 @@ def pooled_weight_gradient(x, dy, where, window, dw, db=None):
 
 def input_gradient(dy, w, window, dx, gate=None, algorithm="auto"):
     """dx, given dy; also the value of the transposed convolution with these weights."""
-    algorithm = _algorithm(algorithm, window, dx.shape, dy.shape, dy.dtype)
+    algorithm = _algorithm(algorithm, window, dx.shape, dy.shape, dy.dtype, channels=dy.shape[3])
     if algorithm == "winograd":
         winograd.input_gradient(dy, w, window.padding, dx, gate)
     elif algorithm == "small_map":
@@ -123,7 +125,8 @@ def weight_gradient(x, dy, window, dw, db=None, algorithm="auto"):
 
 
 def transposed_convolve(x, w, window, y, algorithm="auto"):
-    """y = x painted with w (kh, kw, C_out / groups, C_in), the layout of the convolution whose input gradient it is."""
+    """y = x painted with w (kh, kw, C_out / groups, C_in), the layout of the convolution whose input gradient
+    it is."""
     if _subpixel(algorithm, window, x.dtype):
         subpixel.transposed_convolve(x, w, window.stride, window.padding, y)
     else:
@@ -143,7 +146,7 @@ def _subpixel(asked, window, dtype):
     return dtype == np.float32 and (asked == "subpixel" or (asked == "auto" and cut))
 
 
-def _algorithm(asked, window, shape, output_shape, dtype):
+def _algorithm(asked, window, shape, output_shape, dtype, channels=None):
     if dtype != np.float32:
         return "im2col"
-    return choose(window, shape, output_shape) if asked == "auto" else asked
+    return choose(window, shape, output_shape, channels=channels) if asked == "auto" else asked

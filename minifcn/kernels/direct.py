@@ -1,11 +1,11 @@
 """Convolution as a matrix product that never copies the patches: the pixels are the matrix, where they lie.
 
-For output pixel j of a row, tap (u, v) and channel c, the number x[u, j s + v d, c] stands in a fixed place: `rows[j]` for
-the pixel plus `taps[u, v, c]` for the tap. That is all that `block` wants of a matrix. So of im2col only the
-rows of the image that the kernel touches are copied, to put zeros around them.
+For output pixel j of a row, tap (u, v) and channel c, the number x[u, j s + v d, c] stands in a fixed place:
+`rows[j]` for the pixel plus `taps[u, v, c]` for the tap. That is all that `block` wants of a matrix. So of
+im2col only the rows of the image that the kernel touches are copied, to put zeros around them.
 
-For few channels in (a photograph has three), where im2col and Winograd spend more time on copying than on products; and
-for kernels as large as those of upsampling. Any kernel, stride, padding and dilation; one group.
+For few channels in (a photograph has three), where im2col and Winograd spend more time on copying than on
+products; and for kernels as large as those of upsampling. Any kernel, stride, padding and dilation; one group.
 """
 
 import numpy as np
@@ -13,14 +13,15 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, pack, strip
-from minifcn.kernels.team import four, own, share, team, two
+from minifcn.kernels.team import four, own, share, team
 from minifcn.kernels.vector import LANES, load, store
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
 
 
 def convolve(x, w, bias, window, y, relu=False, gate=None):
-    """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not positive."""
+    """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not
+    positive."""
     plan = _Plan(x, y, window.kernel_size, window.stride, window.padding, window.dilation)
     _convolve(x, w, False, bias, plan, y, relu, gate)
 
@@ -61,8 +62,8 @@ def weight_gradient(x, dy, window, dw, db=None):
 
 
 class _Plan:
-    """Where things lie in a thread's memory: for each of `rows` output rows, one behind the other, a copy of the input
-    rows that the kernel touches, `pitch` apart, of `row` numbers in all."""
+    """Where things lie in a thread's memory: for each of `rows` output rows, one behind the other, a copy of
+    the input rows that the kernel touches, `pitch` apart, of `row` numbers in all."""
 
     def __init__(self, x, y, kernel_size, stride, padding, dilation):
         (kh, kw), C = kernel_size, x.shape[3]
@@ -78,8 +79,8 @@ class _Plan:
 @team
 def _pack_weights(thread, threads, w, shape, turned, panels, C_out, columns):
     """The weights as a matrix (taps, C_out), zeros up to `columns`, cut into panels of COLUMNS columns."""
-    kh, kw, I, O = four(shape)
-    C = O if turned else I
+    kh, kw, w_in, w_out = four(shape)
+    C = w_out if turned else w_in
     begin, end = share(kh * kw * C, thread, threads)
     for k in range(begin, end):
         tap, c = divmod(k, C)
@@ -89,9 +90,9 @@ def _pack_weights(thread, threads, w, shape, turned, panels, C_out, columns):
             if o >= C_out:
                 panels[to] = 0
             elif turned:
-                panels[to] = w[((kh * kw - 1 - tap) * I + o) * O + c]
+                panels[to] = w[((kh * kw - 1 - tap) * w_in + o) * w_out + c]
             else:
-                panels[to] = w[(tap * I + c) * O + o]
+                panels[to] = w[(tap * w_in + c) * w_out + o]
 
 
 @kernel
@@ -119,7 +120,24 @@ def _touched(x, shape, n, i, kernel, place, pitch, work, to):
 
 @team
 def _rows(
-    thread, threads, x, shape, y, output_shape, kernel, place, pitch, columns, rows, taps, panels, bias, relu, gated, gate, work
+    thread,
+    threads,
+    x,
+    shape,
+    y,
+    output_shape,
+    kernel,
+    place,
+    pitch,
+    columns,
+    rows,
+    taps,
+    panels,
+    bias,
+    relu,
+    gated,
+    gate,
+    work,
 ):
     """Group by group of output rows."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
@@ -137,8 +155,24 @@ def _rows(
                 depth, steps, panel = min(DEPTH, K - k), taps[k:], c * K + k * width
                 for r in range(count):
                     for j in range(0, Wo, ROWS):
-                        starts, to = eight_rows(r * size + j * pixel, pixel, ROWS), out + (r * pixels + j) * columns
-                        strip(width, depth, work, starts, steps, panels, panel, width, work, to + c, columns, k > 0)
+                        starts, to = (
+                            eight_rows(r * size + j * pixel, pixel, ROWS),
+                            out + (r * pixels + j) * columns,
+                        )
+                        strip(
+                            width,
+                            depth,
+                            work,
+                            starts,
+                            steps,
+                            panels,
+                            panel,
+                            width,
+                            work,
+                            to + c,
+                            columns,
+                            k > 0,
+                        )
         for r in range(count):
             at, to = out + r * pixels * columns, (first + r) * Wo * C_out
             finish(Wo, work, at, columns, bias, relu, gated, gate, y, to, C_out)
@@ -146,7 +180,21 @@ def _rows(
 
 @team
 def _weight_rows(
-    thread, threads, x, shape, dy, output_shape, kernel, place, pitch, columns, rows, taps, work, sums, bias_sums
+    thread,
+    threads,
+    x,
+    shape,
+    dy,
+    output_shape,
+    kernel,
+    place,
+    pitch,
+    columns,
+    rows,
+    taps,
+    work,
+    sums,
+    bias_sums,
 ):
     """Group by group of output rows, whose pixels are what is summed over; each thread has sums of its own."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)

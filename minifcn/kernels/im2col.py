@@ -8,9 +8,9 @@ im2col copies every pixel to each of the kh kw places where the kernel meets it.
 what comes together, because the gradient of a copy is a sum. Transposed convolution needs nothing of its own: its
 value is this file's `input_gradient`.
 
-This is the plain way: any kernel, stride, padding, dilation and groups, float32 and float64. The patches are made band
-by band of output rows, counted through the whole batch (row r is row r % Ho of image r // Ho), so that they
-never need more memory than a band.
+This is the plain way: any kernel, stride, padding, dilation and groups, float32 and float64. The patches are
+made band by band of output rows, counted through the whole batch (row r is row r % Ho of image r // Ho), so
+that they never need more memory than a band.
 
 Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). Each of the `groups` groups of
 input channels meets only its own group of output channels.

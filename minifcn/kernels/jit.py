@@ -102,7 +102,8 @@ def kernel(function: Callable | None = None, *, parallel: bool = False) -> Calla
 
 
 def _once_for_all_constants(compiled: Callable) -> Callable:
-    """Numba would compile a kernel anew for each constant that another kernel calls it with. Here a constant is a number."""
+    """Numba would compile a kernel anew for each constant that another kernel calls it with. Here a constant is
+    a number."""
     template = compiled.get_call_template
 
     def of_numbers(arguments, keywords):

@@ -33,8 +33,8 @@ def matmul_definition(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = True) -> None:
-    """out += a @ b, or out = a @ b, for matrices of one float type; `a` and `b` may be transposes of contiguous matrices,
-    out is one itself.
+    """out += a @ b, or out = a @ b, for matrices of one float type; `a` and `b` may be transposes of contiguous
+    matrices, out is one itself.
 
     float32 takes the kernel of this file; float64, which is for checking, takes NumPy's.
     """
@@ -44,7 +44,9 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = True) -> N
     assert out.flags.c_contiguous, "the flat view of `out` would be a copy"
     (flat_a, *a_steps), (flat_b, *b_steps) = _flat(a), _flat(b)
     strips = min(STRIPS, -(-b.shape[1] // COLUMNS))
-    with memory.scratch(get_threads() * (strips * DEPTH * COLUMNS + ROWS * DEPTH + ROWS * COLUMNS)) as (work,):
+    with memory.scratch(get_threads() * (strips * DEPTH * COLUMNS + ROWS * DEPTH + ROWS * COLUMNS)) as (
+        work,
+    ):
         sizes = *a.shape, b.shape[1], strips
         _matmul(flat_a, *a_steps, flat_b, *b_steps, out.reshape(-1), *sizes, add, work)
 
@@ -58,9 +60,9 @@ def _flat(matrix):
 
 @team
 def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, strips, add, work):
-    """a[i * row + k * step] is element (i, k) of a, and so of b. Each thread takes its share of the rows, or of the columns
-    where b is the larger matrix or the rows are few, so that it has less to read. The order in which an element's
-    products are added does not depend on the share."""
+    """a[i * row + k * step] is element (i, k) of a, and so of b. Each thread takes its share of the rows, or of
+    the columns where b is the larger matrix or the rows are few, so that it has less to read. The order in
+    which an element's products are added does not depend on the share."""
     tiles, all_strips = (M + ROWS - 1) // ROWS, (N + COLUMNS - 1) // COLUMNS
     tile_from, tile_to, strip_from, strip_to = 0, tiles, 0, all_strips
     if (tiles >= 2 * threads and M >= N) or all_strips < threads:
@@ -94,7 +96,9 @@ def _matmul(thread, threads, a, row, step, b, b_row, b_step, out, M, K, N, strip
                         block(depth, left, starts, places, work, p, COLUMNS, out, i * N + j, N, here)
                     else:
                         target = (out, i * N + j, N, rows, columns)
-                        part_of_block(depth, left, starts, places, work, p, COLUMNS, work, edge, *target, here)
+                        part_of_block(
+                            depth, left, starts, places, work, p, COLUMNS, work, edge, *target, here
+                        )
 
 
 @kernel
@@ -136,7 +140,8 @@ def eight_rows(first, row, rows):
 def block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
     """out[8 rows, 2 vectors] = or, with `add`, += a[8 rows, depth] b[depth, 2 vectors]; all sums in registers.
 
-    Number k of row i is a[rows[i] + steps[k]]. That of b starts at p, its rows ldb apart; that of `out` at c and ldc.
+    Number k of row i is a[rows[i] + steps[k]]. That of b starts at p, its rows ldb apart; that of `out` at c,
+    its rows ldc apart.
     """
     V = LANES
     a0, a1, a2, a3, a4, a5, a6, a7 = rows
@@ -175,8 +180,8 @@ def block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
 
 @kernel
 def part_of_block(depth, a, starts, steps, b, p, ldb, edge, e, out, c, ldc, rows, columns, add):
-    """`block`, of which only `rows` x `columns` numbers belong to `out`: computed at edge[e:], the same sums in the same
-    order, and copied."""
+    """`block`, of which only `rows` x `columns` numbers belong to `out`: computed at edge[e:], the same sums in
+    the same order, and copied."""
     for r in range(rows):
         for k in range(columns):
             edge[e + r * COLUMNS + k] = out[c + r * ldc + k] if add else 0
@@ -212,8 +217,9 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
 
 @kernel
 def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
-    """What comes behind a product, for `count` pixels: y[to:] = out[at:] + bias; with `relu`, max(0, that); with `gated`, 0
-    where gate[to:] is not positive. In `out` the pixels lie `pitch` apart, in y side by side."""
+    """What comes behind a product, for `count` pixels: y[to:] = out[at:] + bias; with `relu`, max(0, that);
+    with `gated`, 0 where gate[to:] is not positive. In `out` the pixels lie `pitch` apart, in y side by
+    side."""
     zero, whole = splat(np.float32(0)), channels // LANES * LANES
     for c in range(0, whole, LANES):
         b = load(bias, c)

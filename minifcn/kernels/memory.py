@@ -6,8 +6,8 @@ array of `empty` is no longer used by anyone, its memory is kept for the next on
 
 What is kept never exceeds what was once needed at one time: the most that was in use at any moment.
 
-What a kernel needs only while it runs comes from `scratch`: always the same memory, so that it is still in the cache from
-the kernel before.
+What a kernel needs only while it runs comes from `scratch`: always the same memory, so that it is still in the
+cache from the kernel before.
 """
 
 import contextlib
@@ -107,7 +107,8 @@ _scratch = _Scratch()
 
 @contextlib.contextmanager
 def scratch(*sizes: int) -> Iterator[list[np.ndarray]]:
-    """Flat float32 arrays of these sizes, to be filled, for as long as the `with` lasts. Within it, further ones are others.
+    """Flat float32 arrays of these sizes, to be filled, for as long as the `with` lasts. Within it, further
+    ones are others.
 
     >>> with scratch(10, 20) as (a, b):
     ...     a.size, b.size

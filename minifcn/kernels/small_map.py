@@ -1,8 +1,8 @@
 """Convolution of maps that are hardly larger than the kernel: the images are the rows of the matrix.
 
-Deep in a network a map may have 2x2 pixels and the kernel 7x7 taps, of which all but a few meet only the zeros around
-the map. Here every output pixel multiplies just the taps that meet pixels. With few pixels to a map, it is the pixels at
-one place in all images of the batch that fill a block of rows.
+Deep in a network a map may have 2x2 pixels and the kernel 7x7 taps, of which all but a few meet only the zeros
+around the map. Here every output pixel multiplies just the taps that meet pixels. With few pixels to a map, it
+is the pixels at one place in all images of the batch that fill a block of rows.
 
 Stride and dilation 1, one group.
 """
@@ -24,7 +24,8 @@ def products(shape, output_shape, kernel_size, padding):
 
 
 def convolve(x, w, bias, padding, y, relu=False, gate=None):
-    """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not positive."""
+    """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not
+    positive."""
     _convolve(x, w, False, bias, padding, y, relu, gate)
 
 
@@ -34,7 +35,7 @@ def input_gradient(dy, w, padding, dx, gate=None):
 
 
 def _convolve(x, w, turned, bias, padding, y, relu, gate):
-    (N, Ho, Wo, C_out), images = y.shape, -(-x.shape[0] // ROWS) * ROWS
+    (_, Ho, Wo, C_out), images = y.shape, -(-x.shape[0] // ROWS) * ROWS
     o = -(-C_out // COLUMNS) * COLUMNS
     padded_bias = np.zeros(o, np.float32)
     if bias is not None:
@@ -56,7 +57,7 @@ def _meet(n, m, tap, p):
 @team
 def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_shape, images, o, panels, sums):
     """sums[i, j, n] of all channels; each thread has panels of its own, so that it reads only its part of w."""
-    (N, H, W, C), (kh, kw, I, O) = four(shape), four(w_shape)
+    (N, H, W, C), (kh, kw, w_in, w_out) = four(shape), four(w_shape)
     (_, Ho, Wo, C_out), (ph, pw) = four(output_shape), two(padding)
     panel, steps = own(panels, thread, threads), np.arange(min(C, DEPTH))
     begin, end = share(o // COLUMNS, thread, threads)
@@ -72,9 +73,9 @@ def _sum_taps(thread, threads, x, shape, w, w_shape, turned, padding, output_sha
                 for k in range(0, C if i_from < i_to and j_from < j_to else 0, DEPTH):
                     depth = min(DEPTH, C - k)
                     if turned:
-                        first, row, step = (((kh - 1 - u) * kw + kw - 1 - v) * I + c) * O + k, 1, O
+                        first, row, step = (((kh - 1 - u) * kw + kw - 1 - v) * w_in + c) * w_out + k, 1, w_out
                     else:
-                        first, row, step = ((u * kw + v) * I + k) * O + c, O, 1
+                        first, row, step = ((u * kw + v) * w_in + k) * w_out + c, w_out, 1
                     pack(w, first, row, step, depth, there, panel, 0)
                     for i in range(i_from, i_to):
                         for j in range(j_from, j_to):
@@ -107,8 +108,8 @@ def weight_gradient(x, dy, padding, dw, db=None):
 
 @team
 def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels, dw, w_shape):
-    """Tap by tap: the sum over the pixels that it meets, which are gathered in a panel. The threads take turns, since
-    the taps in the middle meet the most."""
+    """Tap by tap: the sum over the pixels that it meets, which are gathered in a panel. The threads take turns,
+    since the taps in the middle meet the most."""
     (N, H, W, C), (_, Ho, Wo, C_out) = four(shape), four(output_shape)
     (kh, kw, _, _), (ph, pw) = four(w_shape), two(padding)
     panel, steps, edge = own(panels, thread, threads), np.empty(N * Ho * Wo, np.int64), N * Ho * Wo * COLUMNS

@@ -1,14 +1,14 @@
 """Transposed convolution without overlapping: every output pixel fetches what it needs.
 
-With a stride of s and a kernel of m s taps, an output pixel is painted by only m input pixels in each direction; which
-taps they use depends on where the pixel lies between them, its phase: row h of the output, counted with the
-padding, is row a = h mod s of block q = h div s, and
+With a stride of s and a kernel of m s taps, an output pixel is painted by only m input pixels in each
+direction; which taps they use depends on where the pixel lies between them, its phase: row h of the output,
+counted with the padding, is row a = h mod s of block q = h div s, and
 
     y[q s + a] = sum over t < m of x[q - t] w[a + t s]
 
-So the m x m input pixels around a block, as one row of a matrix (im2col, with a kernel of m and no holes), times the
-weights of all phases side by side, are a block of s x s output pixels. Output rows come out whole, nothing is added
-twice. A kernel that is no multiple of the stride gets zeros at its end.
+So the m x m input pixels around a block, as one row of a matrix (im2col, with a kernel of m and no holes),
+times the weights of all phases side by side, are a block of s x s output pixels. Output rows come out whole,
+nothing is added twice. A kernel that is no multiple of the stride gets zeros at its end.
 
 Dilation 1, one group. Source: Shi et al., Is the deconvolution layer the same as a convolutional layer? (2016).
 """
@@ -49,8 +49,8 @@ def weight_gradient(dy, x, stride, padding, dw):
 
 
 class _Plan:
-    """The sizes: m taps a phase and direction, the blocks of the output, K numbers a patch, and the `width` numbers of
-    a row of phases in so many strips of COLUMNS."""
+    """The sizes: m taps a phase and direction, the blocks of the output, K numbers a patch, and the `width`
+    numbers of a row of phases in so many strips of COLUMNS."""
 
     def __init__(self, x, y, w_shape, stride):
         self.m = tuple(-(-k // s) for k, s in zip(w_shape, stride))
@@ -69,8 +69,9 @@ class _Plan:
 
 @kernel
 def _weights_of(k, a, m, stride, w_shape):
-    """The weights that number k of a patch has in phase a: (first, count) as the columns (b, o) go through the phases of
-    a row, the weight of column number j stands at first + j C_in, and beyond `count` the kernel has ended."""
+    """The weights that number k of a patch has in phase a: (first, count) as the columns (b, o) go through the
+    phases of a row, the weight of column number j stands at first + j C_in, and beyond `count` the kernel has
+    ended."""
     (mh, mw), (sh, sw), (kh, kw, C_out, C_in) = m, stride, w_shape
     tap, c = divmod(k, C_in)
     t, s = divmod(tap, mw)
@@ -95,8 +96,8 @@ def _pack(thread, threads, w, w_shape, stride, m, strips, panels):
 
 @team
 def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, rows, work, y, output_shape):
-    """A job is one phase a of some rows of blocks. Strips go from the last to the first: the last reaches over into the
-    first columns of the next row, which are overwritten then."""
+    """A job is one phase a of some rows of blocks. Strips go from the last to the first: the last reaches over
+    into the first columns of the next row, which are overwritten then."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
     work, width, steps = own(work, thread, threads), sw * C, np.arange(min(K, DEPTH))
     groups = (Q + rows - 1) // rows
@@ -113,11 +114,17 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
                     starts = eight_rows(first + r * K + k, K, min(ROWS, count - r))
                     panel = ((a * strips + strip) * K + k) * COLUMNS
                     to = r * width + strip * COLUMNS
-                    block(min(DEPTH, K - k), cols, starts, steps, panels, panel, COLUMNS, work, to, width, k > 0)
+                    block(
+                        min(DEPTH, K - k), cols, starts, steps, panels, panel, COLUMNS, work, to, width, k > 0
+                    )
         for q in range(q_from, q_to):
             h = q * sh + a - ph
             if 0 <= h < Ho:
-                at, to, there = ((q - q_from) * R * sw + pw) * C, (n * Ho + h) * Wo * C, min(Wo, R * sw - pw) * C
+                at, to, there = (
+                    ((q - q_from) * R * sw + pw) * C,
+                    (n * Ho + h) * Wo * C,
+                    min(Wo, R * sw - pw) * C,
+                )
                 for k in range(there):
                     y[to + k] = work[at + k]
                 for k in range(there, Wo * C):
@@ -139,7 +146,9 @@ def _turn(thread, threads, cols, K, turned):
 
 
 @team
-def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, work, dy, output_shape, dw, w_shape):
+def _unpaint(
+    thread, threads, cols, blocks, K, m, stride, padding, strips, work, dy, output_shape, dw, w_shape
+):
     """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
     w_shape, m, stride, work = four(w_shape), two(m), two(stride), own(work, thread, threads)
@@ -157,7 +166,9 @@ def _unpaint(thread, threads, cols, blocks, K, m, stride, padding, strips, work,
                 h, left = q * sh + a - ph, r * sw - pw  # the first pixel of the block, if the padding lets it
                 at, to = ((n * Ho + h) * Wo + left) * C + column, place * COLUMNS
                 j_from = min(COLUMNS, max(0, -left * C - column))
-                j_to = max(j_from, min(COLUMNS, min(width, (Wo - left) * C) - column)) if 0 <= h < Ho else j_from
+                j_to = (
+                    max(j_from, min(COLUMNS, min(width, (Wo - left) * C) - column)) if 0 <= h < Ho else j_from
+                )
                 for j in range(j_from):
                     work[to + j] = 0
                 for j in range(j_from, j_to):

@@ -8,12 +8,13 @@
 
     double(x, y)        # each thread calls it, with its number from 0 and how many there are
 
-Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, and a loop of
-one line (`_run`), which calls it at its address, is compiled for each kind of arguments.
+Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, and a
+loop of one line (`_run`), which calls it at its address, is compiled for each kind of arguments.
 
 Arguments are arrays, numbers and tuples of whole numbers; these arrive as arrays, `four` makes tuples of them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,15 +39,14 @@ def team(function: Callable) -> Callable:
         def in_turn(*arguments: Any) -> None:
             threads = jit.get_threads()
             for thread in range(threads):
-                checked(thread, threads, *map(_plain, arguments))
+                checked(thread, threads, *_plain(arguments)[0])
 
         return in_turn
 
     compiled: dict[tuple, Any] = {}
 
     def launch(*arguments: Any) -> None:
-        arguments = tuple(map(_plain, arguments))
-        kinds = tuple(map(_kind, arguments))
+        arguments, kinds = _plain(arguments)
         work = compiled.get(kinds)
         if work is None:
             work = compiled[kinds] = _compile(function, arguments)
@@ -69,8 +69,8 @@ def _run(address, threads, arguments):
 
 @intrinsic
 def _call(typing, address, *arguments):
-    """Call the function at `address`. (Numba can call a function that is an argument, but looks up its address in Python
-    each time, which takes longer than many a kernel.)"""
+    """Call the function at `address`. (Numba can call a function that is an argument, but looks up its address
+    in Python each time, which takes longer than many a kernel.)"""
 
     def generate(context, builder, signature, args):
         kinds = [context.get_value_type(kind) for kind in signature.args[1].types]
@@ -81,14 +81,27 @@ def _call(typing, address, *arguments):
     return types.none(address, types.StarArgTuple(arguments)), generate
 
 
-def _plain(argument):
-    return np.array(argument, np.int64) if type(argument) is tuple else argument
+def _plain(arguments):
+    """The arguments with arrays for tuples, and what kinds they are. In a loop of its own: this runs at every
+    launch."""
+    plain: list[Any] = []
+    kinds: list[Any] = []
+    for argument in arguments:
+        kind = type(argument)
+        if kind is np.ndarray:
+            kinds += (argument.dtype, argument.ndim, argument.flags.c_contiguous)
+        elif kind is tuple:
+            argument = _array(argument)
+        else:
+            kinds.append(kind)
+        plain.append(argument)
+    return tuple(plain), tuple(kinds)
 
 
-def _kind(argument):
-    if type(argument) is np.ndarray:
-        return argument.dtype, argument.ndim, argument.flags.c_contiguous
-    return type(argument)
+@functools.lru_cache(1 << 12)
+def _array(numbers: tuple[int, ...]) -> np.ndarray:
+    """Shapes and options come again and again. Kernels only read them."""
+    return np.array(numbers, np.int64)
 
 
 @kernel

@@ -11,10 +11,11 @@ and summed over the input channels that is, for each of the 36 numbers, a matrix
     dx = the convolution of dy with the kernels turned by half a turn, channels in and out exchanged
     dw = Gᵀ [Vᵀ · M] G      M = A dy Aᵀ of the output tile's gradient, summed over the tiles
 
-What lies between the transforms should never leave a thread's cache. So each thread takes a block of tiles through all
-steps, one panel of output channels after the other. With many channels and few tiles it would read all weights
-for too little work: then the threads share V, and each takes panels of output channels through the rest; it
-transforms the weights that it needs, a piece that fits into its cache at a time, and no weight is read twice.
+What lies between the transforms should never leave a thread's cache. So each thread takes a block of tiles
+through all steps, one panel of output channels after the other. With many channels and few tiles it would read
+all weights for too little work: then the threads share V, and each takes panels of output channels through the
+rest; it transforms the weights that it needs, a piece that fits into its cache at a time, and no weight is read
+twice.
 
 Channels are padded with zeros to a multiple of GRAIN in between, never in x and y. V, and M of the gradients, are
 written tile by tile, the 36 numbers of a tile side by side, since a thread writes fastest to one place; M of the
@@ -60,8 +61,8 @@ def convolve(x, w, bias, padding, y, relu=False):
 
 
 def convolve_and_pool(x, w, bias, padding, size, y, where):
-    """y = the largest of each 2x2 pixels of max(0, `convolve`), whose size is (Ho, Wo); `where` (uint8, of y's shape) tells
-    the gradients which of the four it was. The convolution itself is never stored."""
+    """y = the largest of each 2x2 pixels of max(0, `convolve`), whose size is (Ho, Wo); `where` (uint8, of y's
+    shape) tells the gradients which of the four it was. The convolution itself is never stored."""
     N, _, _, C_out = y.shape
     _convolve(x, w, False, bias, padding, (N, *size, C_out), y, True, where=where, pool=True)
 
@@ -75,7 +76,9 @@ def input_gradient(dy, w, padding, dx, gate=None, where=None):
 NOWHERE = np.zeros(1, np.uint8)
 
 
-def _convolve(x, w, turned, bias, padding, output_shape, y, relu, gate=None, where=None, pool=False, unpool=False):
+def _convolve(
+    x, w, turned, bias, padding, output_shape, y, relu, gate=None, where=None, pool=False, unpool=False
+):
     C_in, C_out = x.shape[3], y.shape[3]
     i, o = _padded(C_in), _padded(C_out)
     padded_bias = np.zeros(o, np.float32)
@@ -100,11 +103,14 @@ def _convolve(x, w, turned, bias, padding, output_shape, y, relu, gate=None, whe
         for first in range(0, total, tiles):
             count = min(tiles, total - first)
             _share_inputs(*source, first, count, i, v)
-            _panels_through_the_rest(v, output_shape, first, count, i, *weights, *finish, C_in, o, tiles, work)
+            _panels_through_the_rest(
+                v, output_shape, first, count, i, *weights, *finish, C_in, o, tiles, work
+            )
 
 
 def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
-    """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy; or of `convolve_and_pool`."""
+    """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy; or of
+    `convolve_and_pool`."""
     C_in, C_out = dw.shape[2:]
     i, o = _padded(C_in), _padded(C_out)
     shape = dy.shape if where is None else (dy.shape[0], *size, C_out)
@@ -142,22 +148,22 @@ def _padded(n):
 
 
 def _blocks(shape, i, o, sums=False):
-    """How many tiles there are, how many to take at a time, and whether each thread takes its own: if it then has fewer
-    bytes to fetch. `sums` is the other way round: V and M are what is read, and the weights' gradients are kept."""
+    """How many tiles there are, how many to take at a time, and whether each thread takes its own: if it then
+    has fewer bytes to fetch. `sums` is the other way round: V and M are what is read, and the weights'
+    gradients are kept."""
     N, H, W, _ = shape
     total, threads = N * -(-H // 4) * -(-W // 4), get_threads()
     there = _padded(-(-total // threads))
     room = TILES // (36 * (i + o if sums else i) * 4) // GRAIN * GRAIN
     tiles = min(there, max(room, LEAST), MOST)
     weights, inputs = 36 * i * o, 36 * total * i
-    if sums:
-        alone = weights * 4 <= CACHE
-    else:
-        alone = weights * -(-there // tiles) <= inputs * -(-o // (COLUMNS * threads))
+    fewer = weights * -(-there // tiles) <= inputs * -(-o // (COLUMNS * threads))
+    alone = weights * 4 <= CACHE if sums else fewer
     return total, tiles if alone else min(_padded(total), MOST), alone
 
 
-# How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in the caches.
+# How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in
+# the caches.
 
 
 def _tile_size(channels):
@@ -177,22 +183,22 @@ _tile, _apart = kernel(_tile_size), kernel(_matrix_size)
 @kernel
 def _transform(w, shape, turned, k, c, C_out, taps, u, to, step):
     """U = G w Gᵀ of input channel k and the LANES output channels from c on; turned: of `input_gradient`."""
-    _, _, I, O = shape
+    _, _, w_in, w_out = shape
     there = min(LANES, C_out - c)
     if turned:
         for tap in range(9):
-            at = ((8 - tap) * I + c) * O + k
-            for l in range(there):
-                taps[tap * LANES + l] = w[at + l * O]
+            at = ((8 - tap) * w_in + c) * w_out + k
+            for lane in range(there):
+                taps[tap * LANES + lane] = w[at + lane * w_out]
     elif there < LANES:
         for tap in range(9):
-            at = (tap * I + k) * O + c
-            for l in range(there):
-                taps[tap * LANES + l] = w[at + l]
+            at = (tap * w_in + k) * w_out + c
+            for lane in range(there):
+                taps[tap * LANES + lane] = w[at + lane]
     if turned or there < LANES:
         kernel_tile(taps, 0, 3 * LANES, LANES, u, to, step)
     else:
-        kernel_tile(w, k * O + c, 3 * I * O, I * O, u, to, step)
+        kernel_tile(w, k * w_out + c, 3 * w_in * w_out, w_in * w_out, u, to, step)
 
 
 @team
@@ -253,12 +259,13 @@ def _next(n, i, j, shape):
 
 @kernel
 def _inputs(x, where, pooled, shape, output_shape, padding, first, count, channels, v, to, edge):
-    """V of `count` tiles from `first` on. Tiles that reach over the border, and pooled gradients, are first cut out to v[edge]."""
+    """V of `count` tiles from `first` on. Tiles that reach over the border, and pooled gradients, are first cut
+    out to v[edge]."""
     _, H, W, C = shape
     n, i, j = _place(first, output_shape)
     for t in range(count):
         h, w = i - padding[0], j - padding[1]
-        inside = not pooled and C == channels and h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W
+        inside = not pooled and channels == C and h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W
         tile, at, row = x, ((n * H + h) * W + w) * C, W * C
         if not inside:
             tile, at, row = v, edge, 6 * channels
@@ -281,10 +288,27 @@ def _products(v, at, i, count, k, depth, u, panel, width, m, to, ldc, steps, add
 
 @kernel
 def _outputs(
-    m, at, step, bias, relu, gated, gate, where, pool, y_shape, y, shape, first, count, o, channels, pitch, edge
+    m,
+    at,
+    step,
+    bias,
+    relu,
+    gated,
+    gate,
+    where,
+    pool,
+    y_shape,
+    y,
+    shape,
+    first,
+    count,
+    o,
+    channels,
+    pitch,
+    edge,
 ):
-    """y of `count` tiles from `first` on, in the `channels` channels from o on; the tiles of M lie `pitch` apart. Tiles that
-    reach over the border are finished at m[edge], and pasted."""
+    """y of `count` tiles from `first` on, in the `channels` channels from o on; the tiles of M lie `pitch`
+    apart. Tiles that reach over the border are finished at m[edge], and pasted."""
     (_, H, W, C), (_, Hp, Wp, _) = shape, y_shape
     n, i, j = _place(first, shape)
     for t in range(count):
@@ -311,7 +335,7 @@ def _gradients(dy, where, pooled, dy_shape, shape, first, count, channels, m, to
     _, H, W, C = shape
     n, i, j = _place(first, shape)
     for t in range(count):
-        inside = not pooled and C == channels and i + 4 <= H and j + 4 <= W
+        inside = not pooled and channels == C and i + 4 <= H and j + 4 <= W
         tile, at, row = dy, ((n * H + i) * W + j) * C, W * C
         if not inside:
             tile, at, row = m, edge, 4 * channels
@@ -338,8 +362,26 @@ def _weight_products(v, a, channels, m, b, width, row, count, steps, out, to, ld
 def _tiles_through_all_steps(
     thread,
     threads,
-    x, where_in, unpooling, shape, output_shape, padding, i, u,
-    bias, relu, gated, gate, where, pool, y_shape, y, o, total, tiles, work,
+    x,
+    where_in,
+    unpooling,
+    shape,
+    output_shape,
+    padding,
+    i,
+    u,
+    bias,
+    relu,
+    gated,
+    gate,
+    where,
+    pool,
+    y_shape,
+    y,
+    o,
+    total,
+    tiles,
+    work,
 ):
     shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
     C_in, matrix = shape[3], _apart(tiles, COLUMNS)
@@ -356,7 +398,9 @@ def _tiles_through_all_steps(
             width = min(COLUMNS, o - c)
             for position in range(36):
                 panel, to = c * 36 * C_in + position * C_in * width, m + position * matrix
-                _products(work, v + position * i, i, count, 0, C_in, u, panel, width, work, to, width, steps, False)
+                _products(
+                    work, v + position * i, i, count, 0, C_in, u, panel, width, work, to, width, steps, False
+                )
             _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
 
 
@@ -364,8 +408,24 @@ def _tiles_through_all_steps(
 def _tiles_through_all_weight_steps(
     thread,
     threads,
-    x, where_in, unpooling, shape, output_shape, padding, dy, where, pooled, dy_shape,
-    i, o, total, tiles, work, parts, sums, bias_sums,
+    x,
+    where_in,
+    unpooling,
+    shape,
+    output_shape,
+    padding,
+    dy,
+    where,
+    pooled,
+    dy_shape,
+    i,
+    o,
+    total,
+    tiles,
+    work,
+    parts,
+    sums,
+    bias_sums,
 ):
     shape, output_shape, padding, dy_shape = four(shape), four(output_shape), two(padding), four(dy_shape)
     v = thread * (work.size // threads)
@@ -390,9 +450,7 @@ def _tiles_through_all_weight_steps(
 
 
 @team
-def _share_inputs(
-    thread, threads, x, where, unpooling, shape, output_shape, padding, first, count, i, v
-):
+def _share_inputs(thread, threads, x, where, unpooling, shape, output_shape, padding, first, count, i, v):
     begin, end = share(count, thread, threads)
     shape, output_shape, padding = four(shape), four(output_shape), two(padding)
     edge, to, first = v.size - (thread + 1) * 36 * i, begin * _tile(i), first + begin
@@ -411,10 +469,33 @@ def _share_gradients(thread, threads, dy, where, pooled, dy_shape, shape, first,
 def _panels_through_the_rest(
     thread,
     threads,
-    v, output_shape, first, count, i, w, w_shape, turned,
-    bias, relu, gated, gate, where, pool, y_shape, y, C_in, o, tiles, work,
+    v,
+    output_shape,
+    first,
+    count,
+    i,
+    w,
+    w_shape,
+    turned,
+    bias,
+    relu,
+    gated,
+    gate,
+    where,
+    pool,
+    y_shape,
+    y,
+    C_in,
+    o,
+    tiles,
+    work,
 ):
-    w_shape, shape, y_shape, work = four(w_shape), four(output_shape), four(y_shape), own(work, thread, threads)
+    w_shape, shape, y_shape, work = (
+        four(w_shape),
+        four(output_shape),
+        four(y_shape),
+        own(work, thread, threads),
+    )
     taps, steps = np.zeros(9 * LANES, np.float32), np.arange(CHUNK)
     size, matrix = _apart(CHUNK, COLUMNS), _apart(tiles, COLUMNS)
     m = 36 * size
@@ -426,12 +507,14 @@ def _panels_through_the_rest(
             depth = min(CHUNK, C_in - k)
             for part in range(0, width, LANES):
                 taps[:] = 0
-                for l in range(depth):
-                    to = l * width + part
-                    _transform(w, w_shape, turned, k + l, c + part, shape[3], taps, work, to, size)
+                for lane in range(depth):
+                    to = lane * width + part
+                    _transform(w, w_shape, turned, k + lane, c + part, shape[3], taps, work, to, size)
             for position in range(36):
                 to, panel = m + position * matrix, position * size
-                _products(v, position * i, i, count, k, depth, work, panel, width, work, to, width, steps, k > 0)
+                _products(
+                    v, position * i, i, count, k, depth, work, panel, width, work, to, width, steps, k > 0
+                )
         target = (where, pool, y_shape, y, shape)
         _outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
 
@@ -453,8 +536,10 @@ def _weight_panels(thread, threads, v, i, m, o, count, add, work, dw):
             a, to = position * i + k, position * size
             for part in range(0, width, COLUMNS):
                 b, wide = position * o + c + part, min(COLUMNS, width - part)
-                _weight_products(v, a, channels, m, b, wide, _tile(o), count, steps, work, to + part, width, False)
-        for l in range(channels):
+                _weight_products(
+                    v, a, channels, m, b, wide, _tile(o), count, steps, work, to + part, width, False
+                )
+        for lane in range(channels):
             for part in range(0, width, LANES):
-                to = (k + l) * o + c + part
-                kernel_gradient_tile(work, l * width + part, size, dw, to, 3 * i * o, i * o, add)
+                to = (k + lane) * o + c + part
+                kernel_gradient_tile(work, lane * width + part, size, dw, to, 3 * i * o, i * o, add)

@@ -5,13 +5,13 @@ first added up in the right way:
 
     y = Aᵀ [(G w) · (Bᵀ d)]        d six inputs, w three taps, y four outputs, · number by number
 
-A kernel is a polynomial, its taps the coefficients; to convolve is to multiply polynomials; and a product of polynomials
-is known from its values at enough points. Six points are enough: 0, ±√½, ±√2 and infinity. (The points 0, ±1, ±2
-of the paper make rounder numbers and four times the rounding error.)
+A kernel is a polynomial, its taps the coefficients; to convolve is to multiply polynomials; and a product of
+polynomials is known from its values at enough points. Six points are enough: 0, ±√½, ±√2 and infinity. (The
+points 0, ±1, ±2 of the paper make rounder numbers and four times the rounding error.)
 
-In two dimensions the same is done to the rows and then to the columns: 36 multiplications instead of 144. Each `line`
-below is one of these matrices times a line of numbers, in all lanes (channels) at once; each `tile` is both
-directions. The gradients need the transposes of the same three matrices.
+In two dimensions the same is done to the rows and then to the columns: 36 multiplications instead of 144. Each
+`line` below is one of these matrices times a line of numbers, in all lanes (channels) at once; each `tile` is
+both directions. The gradients need the transposes of the same three matrices.
 
 Sources: Lavin & Gray, Fast algorithms for convolutional neural networks (2016), section 4.3; the choice of points:
 Barabasz, Anderson, Soodhalter & Gregg, Error analysis and improving the accuracy of Winograd convolution (2020).
@@ -123,8 +123,8 @@ def kernel_gradient_line(u0, u1, u2, u3, u4, u5):
 
 @kernel
 def input_tile(x, at, row, pixel, channels, v, to, step):
-    """Bᵀ d B of the 6x6 pixels from x[at] on, whose rows are `row` and whose pixels are `pixel` numbers apart; number
-    (i, j) goes to v[to + (6 i + j) step], channel by channel."""
+    """Bᵀ d B of the 6x6 pixels from x[at] on, whose rows are `row` and whose pixels are `pixel` numbers apart;
+    number (i, j) goes to v[to + (6 i + j) step], channel by channel."""
     for c in range(0, channels, LANES):
         a = at + c
         r0, r1, r2 = _input_row(x, a, pixel), _input_row(x, a + row, pixel), _input_row(x, a + 2 * row, pixel)
@@ -140,7 +140,12 @@ def input_tile(x, at, row, pixel, channels, v, to, step):
 def _input_row(x, a, step):
     b = a + 3 * step
     return input_line(
-        load(x, a), load(x, a + step), load(x, a + 2 * step), load(x, b), load(x, b + step), load(x, b + 2 * step)
+        load(x, a),
+        load(x, a + step),
+        load(x, a + 2 * step),
+        load(x, b),
+        load(x, b + step),
+        load(x, b + 2 * step),
     )
 
 
@@ -169,8 +174,9 @@ def output_tile(m, at, step, bias, o, relu, gated, gate, y, to, row, pixel, chan
 
 @kernel
 def pooled_output_tile(m, at, step, bias, o, y, where, to, row, pixel, channels):
-    """max(0, Aᵀ m A + bias[o:]), of which only the largest of each 2x2 pixels is kept: 2x2 numbers to y[to] and on; to `where`
-    which of the four it was, row by row, or 4 if it is not positive: then the rectifier lets no gradient through."""
+    """max(0, Aᵀ m A + bias[o:]), of which only the largest of each 2x2 pixels is kept: 2x2 numbers to y[to] and
+    on; to `where` which of the four it was, row by row, or 4 if it is not positive: then the rectifier lets no
+    gradient through."""
     f32 = np.float32
     zero, one, two, three, four = splat(f32(0)), splat(f32(1)), splat(f32(2)), splat(f32(3)), splat(f32(4))
     for c in range(0, channels, LANES):
@@ -197,14 +203,19 @@ def pooled_output_tile(m, at, step, bias, o, y, where, to, row, pixel, channels)
 def _output_row(m, a, step):
     b = a + 3 * step
     return output_line(
-        load(m, a), load(m, a + step), load(m, a + 2 * step), load(m, b), load(m, b + step), load(m, b + 2 * step)
+        load(m, a),
+        load(m, a + step),
+        load(m, a + 2 * step),
+        load(m, b),
+        load(m, b + step),
+        load(m, b + 2 * step),
     )
 
 
 @kernel
 def gradient_tile(dy, at, row, pixel, channels, m, to, step, db, sums):
-    """A dy Aᵀ of the 4x4 pixels from dy[at] on; number (i, j) of a channel goes to m[to + (6 i + j) step]. And the sum of
-    all sixteen is added to db[sums]."""
+    """A dy Aᵀ of the 4x4 pixels from dy[at] on; number (i, j) of a channel goes to m[to + (6 i + j) step]. And
+    the sum of all sixteen is added to db[sums]."""
     for c in range(0, channels, LANES):
         a = at + c
         r0, r1 = _gradient_row(dy, a, pixel), _gradient_row(dy, a + row, pixel)
@@ -214,7 +225,7 @@ def gradient_tile(dy, at, row, pixel, channels, m, to, step, db, sums):
             for i in range(6):
                 store(m, to + c + (6 * i + j) * step, column[i])
         total = load(db, sums + c)
-        for i in range(4):
+        for _ in range(4):
             left, right = load(dy, a) + load(dy, a + pixel), load(dy, a + 2 * pixel) + load(dy, a + 3 * pixel)
             total = total + (left + right)
             a += row
@@ -229,7 +240,11 @@ def _gradient_row(dy, a, step):
 @kernel
 def kernel_tile(w, at, row, pixel, u, to, step):
     """G w Gᵀ of LANES 3x3 kernels, tap (i, j) of which is at w[at + i row + j pixel]; to u[to + (6 i + j) step]."""
-    r0, r1, r2 = _kernel_row(w, at, pixel), _kernel_row(w, at + row, pixel), _kernel_row(w, at + 2 * row, pixel)
+    r0, r1, r2 = (
+        _kernel_row(w, at, pixel),
+        _kernel_row(w, at + row, pixel),
+        _kernel_row(w, at + 2 * row, pixel),
+    )
     for j in range(6):
         column = kernel_line(r0[j], r1[j], r2[j])
         for i in range(6):
@@ -258,7 +273,12 @@ def kernel_gradient_tile(u, at, step, w, to, row, pixel, add):
 def _kernel_gradient_row(u, a, step):
     b = a + 3 * step
     return kernel_gradient_line(
-        load(u, a), load(u, a + step), load(u, a + 2 * step), load(u, b), load(u, b + step), load(u, b + 2 * step)
+        load(u, a),
+        load(u, a + step),
+        load(u, a + 2 * step),
+        load(u, b),
+        load(u, b + step),
+        load(u, b + 2 * step),
     )
 
 
@@ -305,7 +325,8 @@ def paste(out, at, channels, gated, gate, y, shape, place, o):
 
 @kernel
 def paste_pooled(out, at, channels, y, where, shape, pooled_shape, place, o):
-    """`paste` of finished pixels, of which only the largest of each 2x2 is kept: as `pooled_output_tile`, at the border."""
+    """`paste` of finished pixels, of which only the largest of each 2x2 is kept: as `pooled_output_tile`, at
+    the border."""
     (_, H, W, C), (_, Hp, Wp, _), (n, h, w) = shape, pooled_shape, place
     for i in range(h // 2, min(h // 2 + 2, Hp)):
         for j in range(w // 2, min(w // 2 + 2, Wp)):
@@ -324,7 +345,8 @@ def paste_pooled(out, at, channels, y, where, shape, pooled_shape, place, o):
 
 @kernel
 def unpool(dy, where, pooled_shape, place, size, out, to, channels):
-    """`cut` of a gradient that is stored pooled: each number of dy stands at one of its 2x2 pixels, which `where` tells."""
+    """`cut` of a gradient that is stored pooled: each number of dy stands at one of its 2x2 pixels, which
+    `where` tells."""
     (_, Hp, Wp, C), (n, h, w) = pooled_shape, place
     whole, zero = C // LANES * LANES, splat(np.float32(0))
     for i in range(h, h + size):

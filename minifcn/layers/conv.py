@@ -137,8 +137,9 @@ class Conv2d(_Convolution):
     fuses_relu = True
 
     def forward(self, x, *, train=False, rng=None, relu=False, pool=None):
-        """With `relu`, y is max(0, y); and with `pool`, a MaxPool2d of 2x2 pixels, what that makes of it. Rectifier and
-        pooling behind the layer then cost next to nothing, and the maps between them are not stored."""
+        """With `relu`, y is max(0, y); and with `pool`, a MaxPool2d of 2x2 pixels, what that makes of it.
+        Rectifier and pooling behind the layer then cost next to nothing, and the maps between them are not
+        stored."""
         x = self._floats(x, self.params["weight"])
         shape = self.output_shape(x.shape)
         weight, bias = self.params["weight"], self.params.get("bias")
@@ -155,8 +156,8 @@ class Conv2d(_Convolution):
         return y, (x, shape, None, None)
 
     def backward(self, dy, cache, needs=ALL, *, through_relu=False, pool=None):
-        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it. `pool` as in
-        forward."""
+        """`through_relu` says that x came out of a rectifier: dx is then the gradient of what went into it.
+        `pool` as in forward."""
         (x, shape, where, pool_cache), dx, grads = cache, None, {}
         dy = self._upstream(dy, shape, x.dtype)
         weight, gate = self.params["weight"], x if through_relu else None

@@ -352,7 +352,8 @@ def test_a_rectifier_and_a_pooling_inside_are_two_beside(case, ceil_mode, seed):
     """forward and backward with `pool`, for every algorithm and both types.
 
     The bias is 0: otherwise two pixels that differ by rounding may be equal once it is added. Then the first of
-    them gets the gradient where the layers run one by one, but the larger where they run as one.
+    them gets the gradient where the layers run one by one, but the larger where they run as one. The gradients may
+    take another algorithm than those of the convolution alone.
     """
     layer, shape = case
     layer.params = {name: array * (name == "weight") for name, array in layer.params.items()}
@@ -375,12 +376,12 @@ def test_a_rectifier_and_a_pooling_inside_are_two_beside(case, ceil_mode, seed):
         dy = rng.standard_normal(expected.shape).astype(dtype)
         dx, grads = layer.backward(relu.backward(pool.backward(dy, pool_cache)[0], relu_cache)[0], cache)
         fused_dx, fused_grads = layer.backward(dy, fused_cache, pool=pool)
-        np.testing.assert_array_equal(fused_dx, dx, strict=True)
+        close(fused_dx, dx, 1e-5)
         through, _ = layer.backward(dy, fused_cache, needs=("input",), pool=pool, through_relu=True)
-        np.testing.assert_array_equal(through, np.where(x > 0, dx, 0), strict=True)
+        close(through, np.where(x > 0, dx, 0), 1e-5)
         assert fused_grads.keys() == grads.keys()
         for name in grads:
-            np.testing.assert_array_equal(fused_grads[name], grads[name], strict=True)
+            close(fused_grads[name], grads[name], 1e-5)
 
 
 @pytest.mark.parametrize(
