@@ -309,7 +309,7 @@ def cut(x, shape, place, size, out, to, channels):
 def paste(out, at, channels, gated, gate, y, shape, place, o):
     """The other way: of 4x4 pixels those inside the image, and of their channels, from o on, those that it has."""
     (_, H, W, C), (n, h, w) = shape, place
-    there = min(channels, C - o)
+    there = max(0, min(channels, C - o))
     whole = there // LANES * LANES
     for i in range(h, h + 4):
         for j in range(w, w + 4):

@@ -350,11 +350,14 @@ def test_the_same_bits_in_every_run(case, sizes, seed):
 
 @given(case=cases())
 def test_what_is_chosen_fits(case):
-    chosen = choose(case.window, case.shape, case.output_shape, case.x.dtype)
-    assert chosen in NAMED and fits(chosen, case.window)
-    np.testing.assert_array_equal(value(case, "auto"), value(case, chosen))
-    np.testing.assert_array_equal(image_gradient(case, "auto"), image_gradient(case, chosen))
-    np.testing.assert_array_equal(parameter_gradients(case, "auto")[0], parameter_gradients(case, chosen)[0])
+    kind = case.x.dtype
+    forward = choose(case.window, case.shape, case.output_shape, kind)
+    backward = choose(case.window, case.shape, case.output_shape, kind, channels=case.output_shape[3])
+    for chosen in (forward, backward):
+        assert chosen in NAMED and fits(chosen, case.window)
+    np.testing.assert_array_equal(value(case, "auto"), value(case, forward))
+    np.testing.assert_array_equal(image_gradient(case, "auto"), image_gradient(case, backward))
+    np.testing.assert_array_equal(parameter_gradients(case, "auto")[0], parameter_gradients(case, forward)[0])
 
 
 @pytest.mark.parametrize(
