@@ -27,7 +27,7 @@ FOUR = (metrics.pixel_accuracy, metrics.mean_accuracy, metrics.mean_iou, metrics
 def measure(model: str, seed: int, out: Path) -> list[float]:
     """Train once, or take up a run that was begun: the four metrics in percent."""
     begun = (out / "last.npz").exists()
-    settings = Settings(toy=True, model=model, seed=seed, out=str(out))
+    settings = Settings(toy=True, model=model, seed=seed, steps=1500, batch_size=16, out=str(out))
     run, line = Training.resume(out) if begun else Training.start(settings), StatusLine()
     for step in run:
         line.show(f"{model}, seed {seed}: step {step.number}/{run.settings.steps}")

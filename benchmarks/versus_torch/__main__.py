@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -60,6 +61,8 @@ def main() -> None:
                 failed.append(section)
             write(result, options)
 
+    if options.readme:
+        replace_table(Path("README.md"), report.short_table(result["rows"], facts))
     print("\n" + report.document(result))
     places = [str(path) for path in (options.json, options.markdown) if path]
     print(
@@ -75,6 +78,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument("--readme", action="store_true", help="put the short table into README.md")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -182,6 +186,15 @@ def write(result: dict[str, Any], options) -> None:
         if path:
             with replacing(path) as file:
                 file.write(text().encode())
+
+
+def replace_table(page: Path, table: str) -> None:
+    """Put the table between its marks on the page."""
+    marked = r"(<!-- table: python -m benchmarks.versus_torch -->\n).*?(<!-- end -->)"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(
+        re.sub(marked, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL), encoding="utf-8"
+    )
 
 
 def say(text: str) -> None:

@@ -58,6 +58,17 @@ def main_table(records: list[Record], machine: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def short_table(records: list[Record], machine: dict[str, Any]) -> str:
+    """The rows of whole networks, for the README."""
+    lines = _head("", "ours, ms", "the fastest peer, ms", "", "ratio")
+    for record in records:
+        if "error" not in record and record["name"].startswith(("train", "inference", "VGG16")):
+            s = summary(record, machine)
+            cells = _short(s["ours_ms"]), _short(s["peer_ms"]), s["peer"], f"{s['ratio']:.2f}"
+            lines.append(_line(record["name"], *cells))
+    return "\n".join(lines)
+
+
 def all_contestants(records: list[Record]) -> str:
     """Every contestant's median of every row, the fastest first."""
     lines = _head("row", "milliseconds")

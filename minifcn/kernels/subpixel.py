@@ -20,6 +20,7 @@ from minifcn.kernels.im2col import im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, own, share, team, two
+from minifcn.kernels.vector import LANES, load, store
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 
@@ -40,7 +41,7 @@ def transposed_convolve(x, w, stride, padding, y):
 def weight_gradient(dy, x, stride, padding, dw):
     """dw (kh, kw, C_out, C_in) of `transposed_convolve`, given dy, the gradient of its output, and its input x."""
     plan = _Plan(x, dy, dw.shape, stride)
-    size = get_threads() * (DEPTH + plan.K + ROWS) * COLUMNS
+    size = get_threads() * (DEPTH + plan.K + ROWS) * plan.strips * COLUMNS
     with memory.scratch(plan.patches, plan.patches, size) as (cols, turned, work):
         plan.cut(x, cols)
         _turn(cols, plan.K, turned)
@@ -149,37 +150,40 @@ def _turn(thread, threads, cols, K, turned):
 def _unpaint(
     thread, threads, cols, blocks, K, m, stride, padding, strips, work, dy, output_shape, dw, w_shape
 ):
-    """A job is one phase and one strip: the sum over all blocks of patch times gradient."""
+    """A job is one phase a: the sum over all blocks of patch times gradient, which is read once, row by row."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
     w_shape, m, stride, work = four(w_shape), two(m), two(stride), own(work, thread, threads)
     depth, width, C_in = N * Q * R, sw * C, w_shape[3]
-    steps, sums = np.arange(min(depth, DEPTH)), DEPTH * COLUMNS
-    begin, end = share(sh * strips, thread, threads)
-    for job in range(begin, end):
-        a, strip = divmod(job, strips)
-        column = strip * COLUMNS
+    steps, panel, all_columns = np.arange(min(depth, DEPTH)), DEPTH * COLUMNS, strips * COLUMNS
+    sums = strips * panel
+    begin, end = share(sh, thread, threads)
+    for a in range(begin, end):
         for d in range(0, depth, DEPTH):
             count = min(DEPTH, depth - d)
             row, r = divmod(d, R)
             for place in range(count):
                 n, q = divmod(row, Q)
                 h, left = q * sh + a - ph, r * sw - pw  # the first pixel of the block, if the padding lets it
-                at, to = ((n * Ho + h) * Wo + left) * C + column, place * COLUMNS
-                j_from = min(COLUMNS, max(0, -left * C - column))
-                j_to = (
-                    max(j_from, min(COLUMNS, min(width, (Wo - left) * C) - column)) if 0 <= h < Ho else j_from
-                )
-                for j in range(j_from):
-                    work[to + j] = 0
-                for j in range(j_from, j_to):
-                    work[to + j] = dy[at + j]
-                for j in range(j_to, COLUMNS):
-                    work[to + j] = 0
+                at = ((n * Ho + h) * Wo + left) * C
+                first = max(0, -left * C)
+                last = min(width, (Wo - left) * C) if 0 <= h < Ho else 0
+                for strip in range(strips):
+                    column, to = strip * COLUMNS, strip * panel + place * COLUMNS
+                    if first <= column and column + COLUMNS <= last:
+                        store(work, to, load(dy, at + column))
+                        store(work, to + LANES, load(dy, at + column + LANES))
+                    else:
+                        for j in range(column, column + COLUMNS):
+                            work[to + j - column] = dy[at + j] if first <= j < last else 0
                 row, r = (row, r + 1) if r + 1 < R else (row + 1, 0)
             for k in range(0, K, ROWS):
-                starts, to = eight_rows(k * depth + d, depth, min(ROWS, K - k)), sums + k * COLUMNS
-                block(count, cols, starts, steps, work, 0, COLUMNS, work, to, COLUMNS, d > 0)
+                starts = eight_rows(k * depth + d, depth, min(ROWS, K - k))
+                for strip in range(strips):
+                    to = sums + k * all_columns + strip * COLUMNS
+                    block(
+                        count, cols, starts, steps, work, strip * panel, COLUMNS, work, to, all_columns, d > 0
+                    )
         for k in range(K):
             first, count = _weights_of(k, a, m, stride, w_shape)
-            for j in range(min(COLUMNS, count - column)):
-                dw[first + (column + j) * C_in] = work[sums + k * COLUMNS + j]
+            for j in range(count):
+                dw[first + j * C_in] = work[sums + k * all_columns + j]
