@@ -1,0 +1,176 @@
+"""The steps of Winograd's convolution (winograd.py), each for some tiles: from pixels to V, to M, to pixels again.
+
+Tiles that reach over the border are cut out with zeros around them first, and finished aside and pasted. A kernel
+here does not know who calls it: a thread that takes its own tiles through all steps, or threads that share a step.
+
+Names: `channels` are padded to whole vectors; `to`, `at`, `edge` are places in flat arrays.
+"""
+
+from minifcn.kernels.jit import kernel
+from minifcn.kernels.matmul import ROWS, eight_rows, strip
+from minifcn.kernels.vector import LANES
+from minifcn.kernels.winograd_tiles import (
+    cut,
+    gradient_tile,
+    input_tile,
+    kernel_tile,
+    output_tile,
+    paste,
+    paste_pooled,
+    pooled_output_tile,
+    unpool,
+)
+
+# How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in
+# the caches.
+
+
+def tile_size(channels):
+    return 36 * channels + LANES
+
+
+def matrix_size(rows, columns):
+    return rows * columns + LANES
+
+
+tile_of, matrix_of = kernel(tile_size), kernel(matrix_size)  # the same within kernels
+
+
+@kernel
+def transform(w, shape, turned, k, c, C_out, taps, u, to, step):
+    """U = G w Gᵀ of input channel k and the LANES output channels from c on; turned: of `input_gradient`."""
+    _, _, w_in, w_out = shape
+    there = min(LANES, C_out - c)
+    if turned:
+        for tap in range(9):
+            at = ((8 - tap) * w_in + c) * w_out + k
+            for lane in range(there):
+                taps[tap * LANES + lane] = w[at + lane * w_out]
+    elif there < LANES:
+        for tap in range(9):
+            at = (tap * w_in + k) * w_out + c
+            for lane in range(there):
+                taps[tap * LANES + lane] = w[at + lane]
+    if turned or there < LANES:
+        kernel_tile(taps, 0, 3 * LANES, LANES, u, to, step)
+    else:
+        kernel_tile(w, k * w_out + c, 3 * w_in * w_out, w_in * w_out, u, to, step)
+
+
+@kernel
+def _place(tile, shape):
+    """The image and the first pixel of a tile of the output."""
+    _, H, W, _ = shape
+    columns = (W + 3) // 4
+    n, rest = divmod(tile, (H + 3) // 4 * columns)
+    i, j = divmod(rest, columns)
+    return n, 4 * i, 4 * j
+
+
+@kernel
+def _next(n, i, j, shape):
+    """The place of the next tile."""
+    _, H, W, _ = shape
+    if j + 4 < W:
+        return n, i, j + 4
+    if i + 4 < H:
+        return n, i + 4, 0
+    return n + 1, 0, 0
+
+
+@kernel
+def inputs(x, where, pooled, shape, output_shape, padding, first, count, channels, v, to, edge):
+    """V of `count` tiles from `first` on. Tiles that reach over the border, and pooled gradients, are first cut
+    out to v[edge]."""
+    _, H, W, C = shape
+    n, i, j = _place(first, output_shape)
+    for t in range(count):
+        h, w = i - padding[0], j - padding[1]
+        inside = not pooled and channels == C and h >= 0 and w >= 0 and h + 6 <= H and w + 6 <= W
+        tile, at, row = x, ((n * H + h) * W + w) * C, W * C
+        if not inside:
+            tile, at, row = v, edge, 6 * channels
+            if pooled:
+                unpool(x, where, shape, (n, h, w), 6, v, edge, channels)
+            else:
+                cut(x, shape, (n, h, w), 6, v, edge, channels)
+        input_tile(tile, at, row, channels, channels, v, to + t * tile_of(channels), channels)
+        n, i, j = _next(n, i, j, output_shape)
+
+
+@kernel
+def products(v, at, i, count, k, depth, u, panel, width, m, to, ldc, steps, add):
+    """M (+)= V U for a tile's number `at`, `depth` input channels from k on, a panel of U and `count` tiles."""
+    tile = tile_of(i)
+    for t in range(0, count, ROWS):
+        rows = eight_rows(at + t * tile + k, tile, ROWS)
+        strip(width, depth, v, rows, steps, u, panel, width, m, to + t * ldc, ldc, add)
+
+
+@kernel
+def outputs(
+    m,
+    at,
+    step,
+    bias,
+    relu,
+    gated,
+    gate,
+    where,
+    pool,
+    y_shape,
+    y,
+    shape,
+    first,
+    count,
+    o,
+    channels,
+    pitch,
+    edge,
+):
+    """y of `count` tiles from `first` on, in the `channels` channels from o on; the tiles of M lie `pitch`
+    apart. Tiles that reach over the border are finished at m[edge], and pasted."""
+    (_, H, W, C), (_, Hp, Wp, _) = shape, y_shape
+    n, i, j = _place(first, shape)
+    for t in range(count):
+        inside = o + channels <= C and i + 4 <= H and j + 4 <= W
+        if inside and pool:
+            to = ((n * Hp + i // 2) * Wp + j // 2) * C + o
+            pooled_output_tile(m, at + t * pitch, step, bias, o, y, where, to, Wp * C, C, channels)
+        else:
+            tile, to, row, pixel = y, ((n * H + i) * W + j) * C + o, W * C, C
+            if not inside:
+                tile, to, row, pixel = m, edge, 4 * channels, channels
+            here = gated and inside
+            output_tile(m, at + t * pitch, step, bias, o, relu, here, gate, tile, to, row, pixel, channels)
+            if pool:
+                paste_pooled(m, edge, channels, y, where, shape, y_shape, (n, i, j), o)
+            elif not inside:
+                paste(m, edge, channels, gated, gate, y, shape, (n, i, j), o)
+        n, i, j = _next(n, i, j, shape)
+
+
+@kernel
+def gradients(dy, where, pooled, dy_shape, shape, first, count, channels, m, to, edge, db, sums):
+    """M of the gradients of `count` tiles from `first` on; the sums of dy are added to db[sums:]."""
+    _, H, W, C = shape
+    n, i, j = _place(first, shape)
+    for t in range(count):
+        inside = not pooled and channels == C and i + 4 <= H and j + 4 <= W
+        tile, at, row = dy, ((n * H + i) * W + j) * C, W * C
+        if not inside:
+            tile, at, row = m, edge, 4 * channels
+            if pooled:
+                unpool(dy, where, dy_shape, (n, i, j), 4, m, edge, channels)
+            else:
+                cut(dy, shape, (n, i, j), 4, m, edge, channels)
+        gradient_tile(tile, at, row, channels, channels, m, to + t * tile_of(channels), channels, db, sums)
+        n, i, j = _next(n, i, j, shape)
+
+
+@kernel
+def weight_products(v, a, channels, m, b, width, row, count, steps, out, to, ldc, add):
+    """Vᵀ M for a tile's number, `channels` input channels from v[a] on and `width` output channels from m[b] on."""
+    for k in range(0, channels, ROWS):
+        rows = eight_rows(a + k, 1, ROWS)
+        strip(width, count, v, rows, steps, m, b, row, out, to + k * ldc, ldc, add)
