@@ -57,7 +57,7 @@ def test_options_override_a_file(tmp_path):
 
 def test_resolved_writes_the_defaults_out():
     toy = Settings(toy=True).resolved()
-    assert (toy.lr, toy.batch_size, toy.augment) == (4e-3, 16, ("mirror", "transpose"))
+    assert (toy.lr, toy.batch_size, toy.augment) == (4e-3, 8, ("mirror", "transpose"))
     own = Settings(data="x", optimizer="sgd", augment=("none",)).resolved()
     assert Path(own.data).is_absolute()
     assert (own.lr, own.batch_size, own.augment) == (2e-2, 4, ("none",))
