@@ -12,7 +12,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, pack, strip
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
 from minifcn.kernels.vector import LANES, load, store
 
@@ -34,16 +34,11 @@ def input_gradient(dy, w, window, dx, gate=None):
 
 
 def _convolve(x, w, turned, bias, plan, y, relu, gate):
-    padded_bias = np.zeros(plan.columns, np.float32)
-    if bias is not None:
-        padded_bias[: y.shape[3]] = bias
-    gated = gate is not None
-    gate = gate.reshape(-1) if gated else padded_bias
     images = x.reshape(-1), x.shape, y.reshape(-1), y.shape
     size = plan.rows * (plan.row + plan.pixels * plan.columns)
     with memory.scratch(plan.taps.size * plan.columns, get_threads() * size) as (panels, work):
         _pack_weights(w.reshape(-1), w.shape, turned, panels, y.shape[3], plan.columns)
-        _rows(*images, *plan.arguments, plan.taps, panels, padded_bias, relu, gated, gate, work)
+        _rows(*images, *plan.arguments, plan.taps, panels, *finishing(bias, relu, gate, plan.columns), work)
 
 
 def weight_gradient(x, dy, window, dw, db=None):

@@ -215,6 +215,15 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
     store(out, c4, s4), store(out, c5, s5), store(out, c6, s6), store(out, c7, s7)
 
 
+def finishing(bias, relu, gate, columns):
+    """What `finish` and its like want to know: the bias with zeros up to `columns`, `relu`, whether there is a
+    gate, and the gate as a flat array; any array will do where there is none."""
+    padded = np.zeros(columns, np.float32)
+    if bias is not None:
+        padded[: bias.size] = bias
+    return padded, relu, gate is not None, padded if gate is None else gate.reshape(-1)
+
+
 @kernel
 def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
     """What comes behind a product, for `count` pixels: y[to:] = out[at:] + bias; with `relu`, max(0, that);

@@ -11,7 +11,17 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows, finish, pack, part_of_block
+from minifcn.kernels.matmul import (
+    COLUMNS,
+    DEPTH,
+    ROWS,
+    block,
+    eight_rows,
+    finish,
+    finishing,
+    pack,
+    part_of_block,
+)
 from minifcn.kernels.team import four, own, share, team, two
 
 
@@ -37,15 +47,10 @@ def input_gradient(dy, w, padding, dx, gate=None):
 def _convolve(x, w, turned, bias, padding, y, relu, gate):
     (_, Ho, Wo, C_out), images = y.shape, -(-x.shape[0] // ROWS) * ROWS
     o = -(-C_out // COLUMNS) * COLUMNS
-    padded_bias = np.zeros(o, np.float32)
-    if bias is not None:
-        padded_bias[:C_out] = bias
-    gated = gate is not None
-    gate = gate.reshape(-1) if gated else padded_bias
     arguments = x.reshape(-1), x.shape, w.reshape(-1), w.shape, turned, padding, y.shape, images, o
     with memory.scratch(get_threads() * DEPTH * COLUMNS, Ho * Wo * images * o) as (panels, sums):
         _sum_taps(*arguments, panels, sums)
-        _finish(sums, images, o, padded_bias, relu, gated, gate, y.reshape(-1), y.shape)
+        _finish(sums, images, o, *finishing(bias, relu, gate, o), y.reshape(-1), y.shape)
 
 
 @kernel

@@ -28,7 +28,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads
-from minifcn.kernels.matmul import COLUMNS, DEPTH
+from minifcn.kernels.matmul import COLUMNS, DEPTH, finishing
 from minifcn.kernels.team import four, own, share, team, two
 from minifcn.kernels.vector import LANES, load, store
 from minifcn.kernels.winograd_steps import (
@@ -82,15 +82,10 @@ def _convolve(
 ):
     C_in, C_out = x.shape[3], y.shape[3]
     i, o = _padded(C_in), _padded(C_out)
-    padded_bias = np.zeros(o, np.float32)
-    if bias is not None:
-        padded_bias[:C_out] = bias
-    gated = gate is not None
-    gate = gate.reshape(-1) if gated else padded_bias
     where = NOWHERE if where is None else where.reshape(-1)
     weights = w.reshape(-1), w.shape, turned
     source = x.reshape(-1), where, unpool, x.shape, output_shape, padding
-    finish = padded_bias, relu, gated, gate, where, pool, y.shape, y.reshape(-1)
+    finish = *finishing(bias, relu, gate, o), where, pool, y.shape, y.reshape(-1)
     total, tiles, alone = _blocks(output_shape, i, o)
     edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
     if alone:
