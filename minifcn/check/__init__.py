@@ -1,5 +1,31 @@
-"""Is a gradient written by hand right? Numbers that do not know the formula decide."""
+"""Is it right? Gradients are compared with numbers that do not know the formula, exercises with the right answer.
 
-from minifcn.check.gradients import GradientError, check_adjoint, check_gradients, check_layer, check_loss
+    check.conv2d_backward(my_function)             # wrong, and why; or right, and how fast
+    check.conv2d_backward.hint()                   # a nudge; the next call says more
+    check.conv2d_backward.solution()               # how the library does it
+
+The exercises of the lessons are in `exercises/`; dir(check) lists them. They draw their cases with hypothesis, which
+`pip install "minifcn[lessons]"` brings along.
+"""
+
+import importlib.util
+from typing import Any
+
+from minifcn.check.differences import GradientError, check_adjoint, check_gradients, check_layer, check_loss
+from minifcn.check.exercises import MODULE_OF
 
 __all__ = ["GradientError", "check_adjoint", "check_gradients", "check_layer", "check_loss"]
+
+
+def __getattr__(name: str) -> Any:
+    """An exercise: its file is imported when it is first asked for."""
+    if name not in MODULE_OF:
+        raise AttributeError(f"minifcn.check has no exercise {name!r}; it has {', '.join(MODULE_OF)}")
+    if importlib.util.find_spec("hypothesis") is None:
+        raise ImportError('The exercises draw their cases with hypothesis: pip install "minifcn[lessons]"')
+    module = importlib.import_module(f"minifcn.check.exercises.{MODULE_OF[name]}")
+    return next(value for value in vars(module).values() if getattr(value, "name", None) == name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *MODULE_OF])

@@ -68,7 +68,7 @@ def check_gradients(
     >>> check_gradients(forward, backward, {"x": np.ones((2, 3)), "w": np.ones((3, 4))})
     >>> check_gradients(forward, lambda dy, cache: -dy, {"x": np.ones((1, 1)), "w": np.eye(1)}, dy=np.eye(1))
     Traceback (most recent call last):
-    minifcn.check.gradients.GradientError: backward returned 1 gradient(s), expected 2, for the inputs x, w
+    minifcn.check.differences.GradientError: backward returned 1 gradient(s), expected 2, for the inputs x, w
     """
     y, dy, gradients = _evaluate(forward, backward, inputs, dy, rng)
     for name, x in inputs.items():
