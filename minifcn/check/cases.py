@@ -18,7 +18,7 @@ from minifcn.layers.base import Layer, Shape
 try:
     from hypothesis import strategies as st
 except ImportError as error:
-    message = 'minifcn.check.cases draws its cases with hypothesis: pip install "minifcn[test]"'
+    message = "minifcn.check.cases draws its cases with hypothesis: pip install hypothesis"
     raise ImportError(message, name=error.name) from error
 
 SPREAD = 2.0  # drawn numbers lie between -SPREAD and SPREAD

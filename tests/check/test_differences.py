@@ -424,4 +424,4 @@ except ImportError as error:
     print(error)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert 'pip install "minifcn[test]"' in run.stdout
+    assert "pip install hypothesis" in run.stdout
