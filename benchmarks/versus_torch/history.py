@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.versus_torch.networks import NetworkRow
 from benchmarks.versus_torch.rows import GRADIENT, OURS, Contestant, Ready
-from minifcn.kernels.jit import kernel
+from minifcn.kernels.jit import entry
 from minifcn.layers import Conv2d, ConvTranspose2d
 from minifcn.layers.base import Layer
 from minifcn.network import Network
@@ -30,7 +30,7 @@ class Products(NamedTuple):
 # ---------------------------------------------------------------- plain loops
 
 
-@kernel
+@entry
 def _plain_convolve(x, w, y, stride, padding, dilation):
     """y[n, i, j, o] += sum over u, v, c of w[u, v, c, o] x[n, i s + u d - p, j s + v d - p, c]."""
     (N, H, W, C), (kh, kw), (_, Ho, Wo, outputs) = x.shape, w.shape[:2], y.shape
@@ -47,7 +47,7 @@ def _plain_convolve(x, w, y, stride, padding, dilation):
                                     y[n, i, j, o] += w[u, v, c, o] * x[n, h, g, c]
 
 
-@kernel
+@entry
 def _plain_input_gradient(dy, w, dx, stride, padding, dilation):
     """The same loops, the other way."""
     (N, H, W, C), (kh, kw), (_, Ho, Wo, outputs) = dx.shape, w.shape[:2], dy.shape
@@ -64,7 +64,7 @@ def _plain_input_gradient(dy, w, dx, stride, padding, dilation):
                                     dx[n, h, g, c] += w[u, v, c, o] * dy[n, i, j, o]
 
 
-@kernel
+@entry
 def _plain_weight_gradient(x, dy, dw, stride, padding, dilation):
     (N, H, W, C), (kh, kw), (_, Ho, Wo, outputs) = x.shape, dw.shape[:2], dy.shape
     for n in range(N):

@@ -13,33 +13,33 @@ from pathlib import Path
 
 import numpy as np
 
-from minifcn.kernels.jit import get_threads, kernel, prange, set_threads
+from minifcn.kernels.jit import get_threads, set_threads
+from minifcn.kernels.team import team
 from minifcn.kernels.vector import LANES, fma, load, store
 
 CHAINS = 12  # independent ones: an fma takes 4 cycles and 2 can start in each
 COPIED = 256 << 20  # bytes
 
 
-@kernel(parallel=True)
-def _chains(values, steps, sums, threads):
+@team
+def _chains(thread, threads, values, steps, sums):
     """s ← s a + b in every lane of CHAINS vectors, `steps` times.
 
     Nothing of it is known at compile time, and no two chains are equal: the compiler would leave out the work.
     """
     V = LANES
-    for thread in prange(threads):
-        a, b = load(values, 0), load(values, V)
-        s0, s1, s2 = load(values, 2 * V), load(values, 3 * V), load(values, 4 * V)
-        s3, s4, s5 = load(values, 5 * V), load(values, 6 * V), load(values, 7 * V)
-        s6, s7, s8 = load(values, 8 * V), load(values, 9 * V), load(values, 10 * V)
-        s9, s10, s11 = load(values, 11 * V), load(values, 12 * V), load(values, 13 * V)
-        for _ in range(steps):
-            s0, s1, s2 = fma(s0, a, b), fma(s1, a, b), fma(s2, a, b)
-            s3, s4, s5 = fma(s3, a, b), fma(s4, a, b), fma(s5, a, b)
-            s6, s7, s8 = fma(s6, a, b), fma(s7, a, b), fma(s8, a, b)
-            s9, s10, s11 = fma(s9, a, b), fma(s10, a, b), fma(s11, a, b)
-        total = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11
-        store(sums, thread * LANES, total)
+    a, b = load(values, 0), load(values, V)
+    s0, s1, s2 = load(values, 2 * V), load(values, 3 * V), load(values, 4 * V)
+    s3, s4, s5 = load(values, 5 * V), load(values, 6 * V), load(values, 7 * V)
+    s6, s7, s8 = load(values, 8 * V), load(values, 9 * V), load(values, 10 * V)
+    s9, s10, s11 = load(values, 11 * V), load(values, 12 * V), load(values, 13 * V)
+    for _ in range(steps):
+        s0, s1, s2 = fma(s0, a, b), fma(s1, a, b), fma(s2, a, b)
+        s3, s4, s5 = fma(s3, a, b), fma(s4, a, b), fma(s5, a, b)
+        s6, s7, s8 = fma(s6, a, b), fma(s7, a, b), fma(s8, a, b)
+        s9, s10, s11 = fma(s9, a, b), fma(s10, a, b), fma(s11, a, b)
+    total = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11
+    store(sums, thread * LANES, total)
 
 
 def fma_peak(threads: int, steps: int = 400_000, repeats: int = 300) -> float:
@@ -52,7 +52,7 @@ def fma_peak(threads: int, steps: int = 400_000, repeats: int = 300) -> float:
     before = get_threads()
     set_threads(threads)
     try:
-        seconds = _best(lambda: _chains(values, steps, sums, threads), repeats)
+        seconds = _best(lambda: _chains(values, steps, sums), repeats)
     finally:
         set_threads(before)
     return 2 * LANES * CHAINS * steps * threads / seconds

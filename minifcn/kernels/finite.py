@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.jit import get_threads
+from minifcn.kernels.team import share, team
 
 LARGE = 1 << 16  # numbers: from here on it is worth waking the threads
 
@@ -21,12 +22,15 @@ def all_finite(x: np.ndarray) -> bool:
     """
     if x.dtype != np.float32 or x.size < LARGE or not x.flags.c_contiguous:
         return all_finite_definition(x)
-    return bool(_largest(x.reshape(-1).view(np.int32)) < np.float32(np.inf).view(np.int32))
+    largest = np.zeros(get_threads(), np.int32)
+    _largest(x.reshape(-1).view(np.int32), largest)
+    return bool(largest.max() < np.float32(np.inf).view(np.int32))
 
 
-@kernel(parallel=True)
-def _largest(bits):
-    largest = np.int32(0)
-    for i in prange(bits.size):
-        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return largest
+@team
+def _largest(thread, threads, bits, largest):
+    begin, end = share(bits.size, thread, threads)
+    mine = np.int32(0)
+    for i in range(begin, end):
+        mine = max(mine, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    largest[thread] = mine

@@ -1,7 +1,7 @@
 """How kernels are compiled: one decorator, one cache, one pool of threads.
 
 `@kernel` compiles a function with Numba the first time it is called and keeps the machine code on disk, so
-that only the first run on a machine waits. `prange` splits a loop over the threads.
+that only the first run on a machine waits. `@team` (team.py) makes one of them run on all threads.
 
 One pool: whatever Python thread calls, one parallel kernel runs at a time, on `get_threads()` threads, and gives
 the same bits everywhere. The pool does not survive a fork: in a process forked after the first parallel kernel,
@@ -26,12 +26,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
-from numba import prange, types
+from numba import types
 from numba.core import event
+from numba.core.registry import CPUDispatcher
 
 from minifcn.errors import InputError
 
-__all__ = ["CHECKED", "announce_compilation", "get_threads", "kernel", "prange", "set_threads"]
+__all__ = ["CHECKED", "announce_compilation", "entry", "get_threads", "kernel", "on_the_pool", "set_threads"]
 
 # The checked mode raises on every access outside an array, also of the vector instructions.
 if os.environ.get("MINIFCN_CHECKED", "") not in ("", "0"):
@@ -87,30 +88,48 @@ def caching_here():
         numba.config.CACHE_DIR = before
 
 
-def kernel(function: Callable | None = None, *, parallel: bool = False) -> Callable:
-    """Compile `function`. With `parallel=True` its `prange` loops are shared out to the threads.
+def kernel(function: Callable) -> Callable:
+    """Compile `function`, for other kernels to call.
 
-    A parallel kernel is called from Python, its arguments in order. A plain one can be called in other kernels too.
-    In checked mode nothing runs in parallel: an exception raised in a worker thread would be lost.
+    What Python needs to call it takes as long to compile as many a kernel. So that is done only when Python does.
     """
-    if function is None:
-        return lambda function: kernel(function, parallel=parallel)
-    parallel = parallel and not CHECKED
-    with caching_here():
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", parallel=parallel)(function)
-    return _launcher(compiled) if parallel else _once_for_all_constants(compiled)
-
-
-def _once_for_all_constants(compiled: Callable) -> Callable:
-    """Numba would compile a kernel anew for each constant that another kernel calls it with. Here a constant is
-    a number."""
-    template = compiled.get_call_template
-
-    def of_numbers(arguments, keywords):
-        return template(tuple(map(types.unliteral, arguments)), keywords)
-
-    compiled.get_call_template = of_numbers
+    compiled = _compiled(function, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    compiled.__class__ = _Kernel
     return compiled
+
+
+def entry(function: Callable) -> Callable:
+    """Compile `function`, for Python to call."""
+    return _compiled(function, cache=True, no_cfunc_wrapper=True)
+
+
+def _compiled(function, **options):
+    with caching_here():
+        return numba.njit(nogil=True, error_model="numpy", **options)(function)
+
+
+class _Kernel(CPUDispatcher):
+    @functools.cached_property
+    def _entry(self):
+        """Not kept on disk, where it would be taken for the kernel itself."""
+        return _compiled(self.py_func, cache=False)
+
+    def __call__(self, *arguments):
+        return self._entry(*arguments)
+
+    def compile(self, signature):
+        """With few optimisations: the kernels that call it compile it again, inlined, with all of them."""
+        before = numba.config.OPT
+        numba.config.OPT = type(before)(1)
+        try:
+            return super().compile(signature)
+        finally:
+            numba.config.OPT = before
+
+    def get_call_template(self, arguments, keywords):
+        """Numba would compile a kernel anew for each constant that another kernel calls it with. Here a constant
+        is a number."""
+        return super().get_call_template(tuple(map(types.unliteral, arguments)), keywords)
 
 
 # ---------------------------------------------------------------- the pool of threads
@@ -147,9 +166,9 @@ def get_threads() -> int:
     return _threads
 
 
-def _launcher(compiled: Callable) -> Callable:
-    """`compiled` on the pool, alone: Numba's workqueue aborts the process if two Python threads launch at once, and
-    under OpenMP each of them has a team of its own, which would fight over the processors."""
+def on_the_pool(compiled: Callable) -> Callable:
+    """`compiled`, which launches threads, alone: Numba's workqueue aborts the process if two Python threads launch
+    at once, and under OpenMP each of them has a team of its own, which would fight over the processors."""
 
     @functools.wraps(compiled, updated=())
     def launch(*arguments):

@@ -2,13 +2,13 @@
 
 Windows may stick out of the image, by padding or by rounding up (ceil_mode); only the pixels inside count. In
 backward the jobs of the threads must not meet: where windows overlap, a job is a whole image, otherwise one
-row of windows. The index of a prange is unsigned; np.int64 makes it a number that can be subtracted from.
+row of windows.
 """
 
 import numpy as np
 
-from minifcn.kernels.jit import kernel, prange
-from minifcn.kernels.team import share, team
+from minifcn.kernels.jit import kernel
+from minifcn.kernels.team import share, team, two
 
 
 def max_pool_definition(x, output_size, kernel_size, stride, padding, dilation):
@@ -44,8 +44,8 @@ def _taps(shape, place, kernel_size, stride, padding, dilation):
     ]
 
 
-@kernel(parallel=True)
-def max_pool(x, y, argmax, kernel_size, stride, padding, dilation):
+@team
+def max_pool(thread, threads, x, y, argmax, kernel_size, stride, padding, dilation):
     """Fill y (N, Ho, Wo, C), and argmax with where each maximum stands: h W + w. Of equal ones, the first.
 
     A NaN counts as the largest, so that it is seen further on and not lost. A window without any pixel (large
@@ -53,10 +53,11 @@ def max_pool(x, y, argmax, kernel_size, stride, padding, dilation):
     """
     N, Ho, Wo, C = y.shape
     H, W = x.shape[1], x.shape[2]
-    (kh, kw), (sh, sw) = kernel_size, stride
-    (ph, pw), (dh, dw) = padding, dilation
-    for r in prange(N * Ho):
-        n, i = divmod(np.int64(r), Ho)
+    (kh, kw), (sh, sw) = two(kernel_size), two(stride)
+    (ph, pw), (dh, dw) = two(padding), two(dilation)
+    begin, end = share(N * Ho, thread, threads)
+    for r in range(begin, end):
+        n, i = divmod(r, Ho)
         for j in range(Wo):
             for c in range(C):
                 y[n, i, j, c] = -np.inf
@@ -74,20 +75,20 @@ def max_pool(x, y, argmax, kernel_size, stride, padding, dilation):
                             argmax[n, i, j, c] = h * W + w if larger else place
 
 
-@kernel(parallel=True)
-def max_pool_backward(dy, argmax, dx, overlapping):
+@team
+def max_pool_backward(thread, threads, dy, argmax, dx, overlapping):
     """dx[argmax] += dy: all of a window's gradient goes to its maximum."""
     N, Ho, Wo, C = dy.shape
     W = dx.shape[2]
     jobs, rows = (N, Ho) if overlapping else (N * Ho, 1)
-    for job in prange(jobs):
-        for r in range(job * rows, (job + 1) * rows):
-            n, i = divmod(np.int64(r), Ho)
-            for j in range(Wo):
-                for c in range(C):
-                    place = argmax[n, i, j, c]
-                    if place >= 0:
-                        dx[n, place // W, place % W, c] += dy[n, i, j, c]
+    begin, end = share(jobs, thread, threads)
+    for r in range(begin * rows, end * rows):
+        n, i = divmod(r, Ho)
+        for j in range(Wo):
+            for c in range(C):
+                place = argmax[n, i, j, c]
+                if place >= 0:
+                    dx[n, place // W, place % W, c] += dy[n, i, j, c]
 
 
 @team
@@ -136,15 +137,16 @@ def max_pool_2x2_backward(thread, threads, dy, where, y, gated, dx):
                     dx[n, h, w, c] = 0
 
 
-@kernel(parallel=True)
-def avg_pool(x, y, kernel_size, stride, padding, dilation):
+@team
+def avg_pool(thread, threads, x, y, kernel_size, stride, padding, dilation):
     """Fill y (N, Ho, Wo, C) with the means."""
     N, Ho, Wo, C = y.shape
     H, W = x.shape[1], x.shape[2]
-    (kh, kw), (sh, sw) = kernel_size, stride
-    (ph, pw), (dh, dw) = padding, dilation
-    for r in prange(N * Ho):
-        n, i = divmod(np.int64(r), Ho)
+    (kh, kw), (sh, sw) = two(kernel_size), two(stride)
+    (ph, pw), (dh, dw) = two(padding), two(dilation)
+    begin, end = share(N * Ho, thread, threads)
+    for r in range(begin, end):
+        n, i = divmod(r, Ho)
         for j in range(Wo):
             for c in range(C):
                 y[n, i, j, c] = 0
@@ -160,26 +162,26 @@ def avg_pool(x, y, kernel_size, stride, padding, dilation):
                 y[n, i, j, c] /= size
 
 
-@kernel(parallel=True)
-def avg_pool_backward(dy, dx, kernel_size, stride, padding, dilation, overlapping):
+@team
+def avg_pool_backward(thread, threads, dy, dx, kernel_size, stride, padding, dilation, overlapping):
     """dx[every pixel of the window] += dy / window size."""
     N, Ho, Wo, C = dy.shape
     H, W = dx.shape[1], dx.shape[2]
-    (kh, kw), (sh, sw) = kernel_size, stride
-    (ph, pw), (dh, dw) = padding, dilation
+    (kh, kw), (sh, sw) = two(kernel_size), two(stride)
+    (ph, pw), (dh, dw) = two(padding), two(dilation)
     jobs, rows = (N, Ho) if overlapping else (N * Ho, 1)
-    for job in prange(jobs):
-        for r in range(job * rows, (job + 1) * rows):
-            n, i = divmod(np.int64(r), Ho)
-            for j in range(Wo):
-                size = _reach(i * sh - ph, kh, dh, H + ph) * _reach(j * sw - pw, kw, dw, W + pw)
-                for u in range(kh):
-                    h = i * sh - ph + u * dh
-                    for v in range(kw):
-                        w = j * sw - pw + v * dw
-                        if 0 <= h < H and 0 <= w < W:
-                            for c in range(C):
-                                dx[n, h, w, c] += dy[n, i, j, c] / size
+    begin, end = share(jobs, thread, threads)
+    for r in range(begin * rows, end * rows):
+        n, i = divmod(r, Ho)
+        for j in range(Wo):
+            size = _reach(i * sh - ph, kh, dh, H + ph) * _reach(j * sw - pw, kw, dw, W + pw)
+            for u in range(kh):
+                h = i * sh - ph + u * dh
+                for v in range(kw):
+                    w = j * sw - pw + v * dw
+                    if 0 <= h < H and 0 <= w < W:
+                        for c in range(C):
+                            dx[n, h, w, c] += dy[n, i, j, c] / size
 
 
 @kernel

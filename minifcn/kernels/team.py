@@ -8,8 +8,8 @@
 
     double(x, y)        # each thread calls it, with its number from 0 and how many there are
 
-Numba's own way, `prange`, compiles the body of the loop three times over. Here the body is compiled once, and a
-loop of one line (`_run`), which calls it at its address, is compiled for each kind of arguments.
+Numba's own way, `prange`, compiles the body of a loop three times over. Here each body is compiled once, and so is
+the only loop over the threads, which calls them all at their addresses.
 
 Arguments are arrays, numbers and tuples of whole numbers; these arrive as arrays, `four` makes tuples of them.
 """
@@ -21,12 +21,14 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minifcn.kernels import jit
-from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.jit import kernel
+
+_WORD = ir.IntType(64)
 
 __all__ = ["four", "own", "share", "team", "two"]
 
@@ -34,7 +36,7 @@ __all__ = ["four", "own", "share", "team", "two"]
 def team(function: Callable) -> Callable:
     """`function(thread, threads, ...)`, run by all threads when it is called with the other arguments."""
     if jit.CHECKED:  # an exception that is raised in a thread would be lost: one share after the other
-        checked = kernel(function)
+        checked = jit.entry(function)
 
         def in_turn(*arguments: Any) -> None:
             threads = jit.get_threads()
@@ -49,36 +51,81 @@ def team(function: Callable) -> Callable:
         arguments, kinds = _plain(arguments)
         work = compiled.get(kinds)
         if work is None:
-            work = compiled[kinds] = _compile(function, arguments)
-        _run(work.address, jit.get_threads(), arguments)
+            work = compiled[kinds] = _compile(
+                function, (types.int64, types.int64, *map(numba.typeof, arguments))
+            )
+        _run(_loop(), work.address, jit.get_threads(), arguments)
 
     return launch
 
 
-def _compile(function, arguments):
-    signature = types.void(types.int64, types.int64, *map(numba.typeof, arguments))
+def _compile(function, kinds, parallel=False):
     with jit.caching_here():
-        return numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+        options = {"cache": True, "nopython": True, "error_model": "numpy", "parallel": parallel}
+        return numba.cfunc(types.void(*kinds), **options)(function)
 
 
-@kernel(parallel=True)
-def _run(address, threads, arguments):
-    for thread in prange(threads):
-        _call(address, np.int64(thread), threads, *arguments)
+@functools.cache
+def _loop() -> int:
+    """The address of the one loop over the threads. It calls `meet(thread, arguments)`; both are addresses."""
+
+    def loop(meet, arguments, threads):
+        for thread in prange(threads):
+            _meet(meet, np.int64(thread), arguments)
+
+    return _compile(loop, (types.int64,) * 3, parallel=True).address
+
+
+@jit.on_the_pool
+@jit.entry
+def _run(loop, work, threads, arguments):
+    _launch(loop, work, threads, arguments)
 
 
 @intrinsic
-def _call(typing, address, *arguments):
-    """Call the function at `address`. (Numba can call a function that is an argument, but looks up its address
-    in Python each time, which takes longer than many a kernel.)"""
+def _meet(typing, meet, thread, arguments):
+    """Call the function at the address `meet`."""
 
     def generate(context, builder, signature, args):
-        kinds = [context.get_value_type(kind) for kind in signature.args[1].types]
-        function = ir.FunctionType(context.get_value_type(types.none), kinds).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), cgutils.unpack_tuple(builder, args[1]))
+        function = ir.FunctionType(ir.VoidType(), [_WORD, _WORD]).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), args[1:])
         return context.get_dummy_value()
 
-    return types.none(address, types.StarArgTuple(arguments)), generate
+    return types.none(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _launch(typing, loop, work, threads, arguments):
+    """Lay the arguments down in memory, where the loop's threads take them up again to call the function at `work`.
+
+    (Numba can call a function that is an argument, but looks up its address in Python each time, which takes
+    longer than many a kernel.)
+    """
+
+    def generate(context, builder, signature, args):
+        loop, work, threads, arguments = args
+        values = [work, threads, *cgutils.unpack_tuple(builder, arguments)]
+        memory = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in values]))
+        for k, value in enumerate(values):
+            builder.store(value, cgutils.gep_inbounds(builder, memory, 0, k))
+
+        kind = ir.FunctionType(ir.VoidType(), [_WORD, _WORD])
+        meet = ir.Function(builder.module, kind, builder.module.get_unique_name("meet"))
+        meet.linkage = "internal"
+        within = ir.IRBuilder(meet.append_basic_block())
+        there = within.inttoptr(meet.args[1], memory.type)
+        work, *values = [within.load(cgutils.gep_inbounds(within, there, 0, k)) for k in range(len(values))]
+        kinds = [_WORD, *(value.type for value in values)]
+        function = ir.FunctionType(context.get_value_type(types.none), kinds).as_pointer()
+        within.call(within.inttoptr(work, function), [meet.args[0], *values])
+        within.ret_void()
+
+        kind = ir.FunctionType(context.get_value_type(types.none), [_WORD] * 3).as_pointer()
+        addresses = [builder.ptrtoint(there, _WORD) for there in (meet, memory)]
+        builder.call(builder.inttoptr(loop, kind), [*addresses, threads])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64, arguments), generate
 
 
 def _plain(arguments):

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.team import share, team
 
 SMALL = 1 << 11  # numbers: up to here NumPy is about as fast as a launch
 
@@ -35,9 +35,10 @@ def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float,
     _sgd(w, g, v, *map(w.dtype.type, (lr, momentum, decay)))
 
 
-@kernel(parallel=True)
-def _sgd(w, g, v, lr, momentum, decay):
-    for i in prange(w.size):
+@team
+def _sgd(thread, threads, w, g, v, lr, momentum, decay):
+    begin, end = share(w.size, thread, threads)
+    for i in range(begin, end):
         step = decay * w[i] + g[i]
         if v.size:
             step = momentum * v[i] + step
@@ -88,9 +89,10 @@ def adam(
     _adam(w, g, m, v, *map(w.dtype.type, numbers))
 
 
-@kernel(parallel=True)
-def _adam(w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiased2, eps, decay):
-    for i in prange(w.size):
+@team
+def _adam(thread, threads, w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiased2, eps, decay):
+    begin, end = share(w.size, thread, threads)
+    for i in range(begin, end):
         gradient = decay * w[i] + g[i]
         m[i] = beta1 * m[i] + rest1 * gradient
         v[i] = beta2 * v[i] + rest2 * (gradient * gradient)

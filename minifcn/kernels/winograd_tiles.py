@@ -155,21 +155,31 @@ def output_tile(m, at, step, bias, o, relu, gated, gate, y, to, row, pixel, chan
 
     With `gated` the outputs are gradients of what came out of a ReLU, the array `gate`: 0 where that was 0.
     """
-    zero = splat(np.float32(0))
     for c in range(0, channels, LANES):
-        b, a = load(bias, o + c), at + c
+        b, a, place = load(bias, o + c), at + c, to + c
         r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
         r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
         r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)
-        for j in range(4):
-            column = output_line(r0[j], r1[j], r2[j], r3[j], r4[j], r5[j])
-            for i in range(4):
-                value, place = column[i] + b, to + c + i * row + j * pixel
-                if relu:
-                    value = maximum(zero, value)
-                if gated:
-                    value = where_positive(load(gate, place), value)
-                store(y, place, value)
+        c0 = output_line(r0[0], r1[0], r2[0], r3[0], r4[0], r5[0])
+        c1 = output_line(r0[1], r1[1], r2[1], r3[1], r4[1], r5[1])
+        c2 = output_line(r0[2], r1[2], r2[2], r3[2], r4[2], r5[2])
+        c3 = output_line(r0[3], r1[3], r2[3], r3[3], r4[3], r5[3])
+        _store_column(c0, b, relu, gated, gate, y, place, row)
+        _store_column(c1, b, relu, gated, gate, y, place + pixel, row)
+        _store_column(c2, b, relu, gated, gate, y, place + 2 * pixel, row)
+        _store_column(c3, b, relu, gated, gate, y, place + 3 * pixel, row)
+
+
+@kernel
+def _store_column(column, b, relu, gated, gate, y, place, row):
+    zero = splat(np.float32(0))
+    for i in range(4):
+        value, at = column[i] + b, place + i * row
+        if relu:
+            value = maximum(zero, value)
+        if gated:
+            value = where_positive(load(gate, at), value)
+        store(y, at, value)
 
 
 @kernel

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from minifcn.kernels import jit
-from minifcn.kernels.jit import get_threads, kernel, prange, set_threads
+from minifcn.kernels.jit import entry, get_threads, kernel, set_threads
+from minifcn.kernels.team import share, team
 
 
 @kernel
@@ -18,9 +19,10 @@ def twice(x, y):
         y[i] = 2 * x[i]
 
 
-@kernel(parallel=True)
-def thrice(x, y):
-    for i in prange(x.size):
+@team
+def thrice(thread, threads, x, y):
+    begin, end = share(x.size, thread, threads)
+    for i in range(begin, end):
         y[i] = 3 * x[i]
 
 
@@ -30,6 +32,18 @@ def test_a_kernel_computes_what_it_says():
     np.testing.assert_array_equal(y, 2 * x)
     thrice(x, y)
     np.testing.assert_array_equal(y, 3 * x)
+
+
+def test_a_kernel_is_called_by_kernels_and_by_python():
+    @kernel
+    def half(x):
+        return x / 2
+
+    @entry
+    def quarter(x):
+        return half(half(x))
+
+    assert quarter(8.0) == 2 and half(8.0) == 4 and quarter(4.0) == 1
 
 
 def test_division_by_zero_is_numpys():
@@ -92,16 +106,16 @@ def test_other_peoples_cache_stays_where_it_is(monkeypatch):
 
 SCRIPT = """
 import numpy as np
-from minifcn.kernels.jit import announce_compilation, kernel
+from minifcn.kernels.jit import announce_compilation, entry
 
 announce_compilation()
 announce_compilation()
 
-@kernel
+@entry
 def first(x):
     return x + 1
 
-@kernel
+@entry
 def second(x):
     return x + 2
 
@@ -126,11 +140,12 @@ def test_compilation_is_announced_once_and_only_where_it_happens(tmp_path):
 
 WORK = """
 import numpy as np
-from minifcn.kernels.jit import kernel, prange
+from minifcn.kernels.team import share, team
 
-@kernel(parallel=True)
-def sums(x, out):
-    for i in prange(out.size):
+@team
+def sums(thread, threads, x, out):
+    begin, end = share(len(out), thread, threads)
+    for i in range(begin, end):
         s = 0.0
         for j in range(x.shape[1]):
             s += x[i, j]
