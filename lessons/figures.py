@@ -24,7 +24,7 @@ from matplotlib.patches import Patch, Rectangle
 # Okabe & Ito (2002), "Color universal design"
 BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
-PALE, GREY = "#e4e4e4", "#767676"  # background pixels; zeros and lines that should stay behind
+PALE, GREY = "#d9d9d9", "#767676"  # background pixels; zeros and lines that should stay behind
 
 CLASS_COLOURS = (PALE, BLUE, VERMILLION, GREEN, YELLOW, PURPLE, SKY, ORANGE, BLACK)  # of labels 0, 1, 2 ...
 SIGNED = LinearSegmentedColormap.from_list(
