@@ -3,18 +3,21 @@
     check.conv2d_backward(my_function)             # wrong, and why; or right, and how fast
     check.conv2d_backward.hint()                   # a nudge; the next call says more
     check.conv2d_backward.solution()               # how the library does it
+    check.gradients(forward, backward, {"x": x})   # for a layer of one's own
 
-The exercises of the lessons are in `exercises/`; dir(check) lists them. They draw their cases with hypothesis, which
-`pip install "minifcn[lessons]"` brings along.
+The exercises of the lessons are in `exercises/`; dir(check) lists them. They draw their cases with hypothesis,
+which `pip install "minifcn[lessons]"` brings along.
 """
 
+import importlib
 import importlib.util
 from typing import Any
 
 from minifcn.check.differences import GradientError, check_adjoint, check_gradients, check_layer, check_loss
 from minifcn.check.exercises import MODULE_OF
+from minifcn.check.own import gradients
 
-__all__ = ["GradientError", "check_adjoint", "check_gradients", "check_layer", "check_loss"]
+__all__ = ["GradientError", "check_adjoint", "check_gradients", "check_layer", "check_loss", "gradients"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from the kinks of ReLU and max-pool. The rounding is then 1e-10 of <|dy|, |y|>, 
 tolerance: 1e-6 of the gradient's largest number. A wrong formula is wrong by far more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ STEP = 1e-6  # times |x| where that is more than 1, so that x + h always differs
 VISIBLE = (
     1e-3  # a change of <|dy|, |y|> by less than this part, for x + 1 or 2 x, may drown in the rounding of y
 )
+
+KINK = 1e-3  # of the largest slope: a smooth function's differ by STEP times its second derivative
 
 Forward = Callable[..., tuple[Any, Any]]
 Backward = Callable[[np.ndarray, Any], Any]
@@ -71,16 +73,29 @@ def check_gradients(
     minifcn.check.differences.GradientError: backward returned 1 gradient(s), expected 2, for the inputs x, w
     """
     y, dy, gradients = _evaluate(forward, backward, inputs, dy, rng)
+    for name, expected, scale, _ in differences(forward, inputs, y, dy):
+        _compare(name, gradients[name], expected, rtol * scale)
+
+
+def differences(
+    forward: Forward, inputs: Arrays, y: np.ndarray, dy: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """For each input, by name: the gradient of <dy, y> as central differences; what an error of it is relative to;
+    and where f has a kink, so that there is no gradient: its slopes on the two sides differ.
+
+    Outputs are subtracted before they are summed: what a step does not change cancels exactly.
+    """
     for name, x in inputs.items():
-        steps, expected = _steps(x), np.empty_like(x)
+        steps, expected, bend = _steps(x), np.empty_like(x), np.empty_like(x)
         for index in np.ndindex(x.shape):
             step = np.zeros_like(x)
             step[index] = steps[index]
-            expected[index] = _difference(forward, inputs, {name: step}, dy) / steps[index]
+            above, below = (_forward(forward, {**inputs, name: x + s})[0] for s in (step, -step))
+            expected[index] = np.sum(dy * (above - below)) / (2 * steps[index])
+            bend[index] = np.sum(dy * ((above - y) - (y - below))) / steps[index]
         visible = VISIBLE * np.sum(np.abs(dy * y)) * STEP / steps
-        _compare(
-            name, gradients[name], expected, rtol * np.maximum(visible, np.abs(expected).max(initial=0.0))
-        )
+        scale = np.maximum(visible, np.abs(expected).max(initial=0.0))
+        yield name, expected, scale, np.abs(bend) > KINK * scale
 
 
 def check_adjoint(

@@ -1,30 +1,39 @@
 """An exercise: a right answer, cases to try, and the mistakes that learners are known to make in it."""
 
 import inspect
+import statistics
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import numpy as np
 
-from minifcn.check.answer import Answer, Note
+from minifcn.check.answer import Answer, Note, not_attempted
+from minifcn.check.compare import is_nothing, largest, named, outputs
+from minifcn.check.diagnosis import Mistake
+from minifcn.check.guard import LIMIT, call, copied
+from minifcn.check.judge import judge, run
+from minifcn.check.search import Case, draw
+from minifcn.check.trial import Trial, tried
 
+__all__ = ["Exercise", "Mistake"]
 
-@dataclass(frozen=True)
-class Mistake:
-    """A known mistake is a wrong implementation: who gets its numbers has made it."""
-
-    says: str
-    see: str
-    wrong: Callable[..., Any]
+REPEATS = 5  # timings, of which the median counts
+PATIENCE = 1.0  # seconds after which no further one begins
 
 
 @dataclass
 class Exercise:
-    """Call it with your function. See `minifcn.check`."""
+    """Call it with your own function, and it answers. `hint()` and `solution()` help.
+
+    `reference` gives the right answer. `cases` is a hypothesis strategy of its arguments by name, in the order in
+    which they are passed. `returns` names what is returned: one name is one array or number, several are a tuple.
+    An output is right within `rtol` times the largest expected number. `sample` is a larger case, to see how long
+    it takes. `source` is what solution() shows.
+    """
 
     name: str
     lesson: int
@@ -35,68 +44,94 @@ class Exercise:
     hints: tuple[str, ...] = ()
     source: Any = None
     rtol: float = 1e-4
-    sample: dict[str, Any] | None = None
+    sample: Case | None = None
     _hints_given: int = field(default=0, init=False, repr=False)
+    _drawn: list[tuple[Case, dict]] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, attempt: Any = None) -> Answer:
-        failing: list[tuple] = []
-
-        def wrong(case):
-            expected = self._arrays(self.reference(*_copies(case)))
-            found = self._arrays(attempt(*_copies(case)))
-            if self._equal(found, expected):
-                return False
-            failing.append((case, found, expected))
-            return True
-
-        settings = hypothesis.settings(database=None, derandomize=True, max_examples=100, deadline=None)
-        try:
-            hypothesis.find(self.cases, wrong, settings=settings)
-        except hypothesis.errors.NoSuchExample:
-            return Answer("right", f"{self.name}: right.")
-        except NotImplementedError:
-            return Answer("not attempted", f"{self.name}: not attempted. Stuck? check.{self.name}.hint()")
-        case, found, expected = failing[-1]
-        lines = [f"{self.name}: wrong."]
-        for mistake in self.mistakes:
-            for k, name in enumerate(self.returns):
-                if all(self._reproduces(mistake, *trial, k) for trial in failing):
-                    lines.append(f"{name}: {mistake.says} ({mistake.see})")
-        lines += [f"{name} = {value}" for name, value in case.items()]
-        for name, a, b in zip(self.returns, expected, found):
-            lines += [f"{name} expected", str(a), f"{name} got", str(b)]
-        return Answer("wrong", "\n".join(lines))
+        """Try `attempt` on a hundred cases, or on as many as it does in some seconds."""
+        if not self._drawn:
+            self._drawn += [(case, self._expected(case)) for case in draw(self.cases)]
+        unfit = self._unfit(attempt)
+        if unfit is not None:
+            return unfit
+        trials = run(partial(self._tried, attempt), self._drawn)
+        if self.sample is not None and not any(trial.problems for trial in trials):
+            sampled = self._tried(attempt, self.sample)
+            if not sampled.call.timed_out:
+                trials.append(sampled)
+        answer = judge(
+            self.name, trials, partial(self._tried, attempt), self.cases, self.mistakes, self._help
+        )
+        if answer.right and self.sample is not None:
+            return Answer("right", f"{answer.text}\n{self._speed(attempt, self.sample)}")
+        return answer
 
     def hint(self) -> Note:
         """The next hint; the last one again when there are no more."""
         self._hints_given = min(self._hints_given + 1, len(self.hints))
-        return Note(f"Hint {self._hints_given} of {len(self.hints)}: {self.hints[self._hints_given - 1]}")
+        count = f"Hint {self._hints_given} of {len(self.hints)}"
+        hint = self.hints[self._hints_given - 1]
+        return Note(f"{count}: {hint}", f"**{count}.** {hint}")
 
     def solution(self) -> Note:
         """The library's own source."""
-        function = getattr(self.source, "py_func", self.source)
-        text = textwrap.dedent(inspect.getsource(function))
-        file = Path(inspect.getsourcefile(function) or "").name
-        return Note(f"From {file}:\n\n{text}", f"From `{file}`:\n\n```python\n{text}```")
+        function = getattr(self.source, "py_func", self.source)  # what Numba compiled
+        text = textwrap.dedent(inspect.getsource(function)).rstrip()
+        path = Path(inspect.getsourcefile(function) or "")
+        place = f"{path.parent.name}/{path.name}"
+        return Note(f"# {place}\n\n{text}", f"`{place}`\n\n```python\n{text}\n```")
 
-    def _arrays(self, value):
-        return [np.asarray(part) for part in (value if len(self.returns) > 1 else (value,))]
+    @property
+    def _help(self) -> str:
+        return f"For a hint: check.{self.name}.hint()"
 
-    def _equal(self, found, expected):
-        return len(found) == len(expected) and all(map(self._close, found, expected))
-
-    def _close(self, a, b):
-        scale = np.abs(b).max(initial=0.01)
-        return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=self.rtol * scale, equal_nan=True)
-
-    def _reproduces(self, mistake, case, found, expected, k):
-        if self._close(found[k], expected[k]):
-            return False
+    def _unfit(self, attempt: Any) -> Answer | None:
+        """The answer to what is no function of these arguments and so need not be tried."""
+        arguments = tuple(self._drawn[0][0])
+        if is_nothing(attempt):
+            return not_attempted(
+                self.name, f"Pass your function: check.{self.name}({self.name}).", self._help
+            )
+        if not callable(attempt):
+            says = f"Pass the function itself, check.{self.name}({self.name}); this is {named(attempt)}."
+            return Answer("wrong", f"{self.name}: {says}")
         try:
-            return self._close(found[k], self._arrays(mistake.wrong(*_copies(case)))[k])
-        except Exception:
-            return False
+            signature = inspect.signature(attempt)
+        except Exception:  # not every function can say what it takes
+            return None
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            takes = f"({', '.join(signature.parameters)})"
+            says = f"It is called with the arguments ({', '.join(arguments)}); yours takes {takes}."
+            return Answer("wrong", f"{self.name}: {says}")
+        return None
+
+    def _expected(self, case: Case) -> dict[str, np.ndarray]:
+        value = outputs(self.reference(*(copied(value) for value in case.values())), self.returns)
+        assert isinstance(value, dict), f"the reference of {self.name} returns {value.says}"
+        return {name: array for name, array in value.items() if isinstance(array, np.ndarray)}
+
+    def _tried(self, attempt: Callable[..., Any], case: Case, expected: dict | None = None) -> Trial:
+        expected = self._expected(case) if expected is None else expected
+        tolerance = {name: self.rtol * largest(array) for name, array in expected.items()}
+        return tried(attempt, case, expected, tolerance)
+
+    def _speed(self, attempt: Callable[..., Any], sample: Case) -> str:
+        """How long the attempt takes on the sample, and the reference."""
+        arrays = [f"{name} {value.shape}" for name, value in sample.items() if isinstance(value, np.ndarray)]
+        yours, ours = _time(attempt, sample), _time(self.reference, sample)
+        return f"On {' and '.join(arrays[:2]) or 'the sample'}, yours takes {yours}, the library's {ours}."
 
 
-def _copies(case):
-    return [value.copy() if isinstance(value, np.ndarray) else value for value in case.values()]
+def _time(function: Callable[..., Any], sample: Case) -> str:
+    """The median of some calls, or of fewer if it is slow."""
+    seconds: list[float] = []
+    while len(seconds) < REPEATS and sum(seconds) < PATIENCE:
+        done = call(function, sample)
+        if done.timed_out:
+            return f"more than {LIMIT:.0f} s"
+        seconds.append(done.seconds)
+    median = statistics.median(seconds)
+    return f"{median:.2g} s" if median >= 1 else f"{1e3 * median:.2g} ms"

@@ -1,4 +1,4 @@
-"""The exercises of the lessons, a file each. `minifcn.check` finds them by name, and imports only the file it needs."""
+"""The exercises, a file for each lesson. `minifcn.check` finds them by name and imports only the file it needs."""
 
 LESSONS = {
     "pixels": ("one_hot", "confusion", "mean_iou", "pixel_accuracy"),
