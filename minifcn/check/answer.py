@@ -19,11 +19,12 @@ COLOURS = {"not attempted": "#0072b2", "wrong": "#d55e00", "right": "#009e73"}
 class Answer:
     """`state` is "not attempted", "wrong" or "right"; printed, it is the text. A notebook adds a picture.
 
-    `trial` is the smallest case that is wrong.
+    `diagnosis` has a sentence for each mistake that is known by now, `trial` the smallest case that is wrong.
     """
 
     state: str
     text: str
+    diagnosis: tuple[str, ...] = ()
     trial: Trial | None = None
 
     @property
@@ -80,7 +81,13 @@ def wrong(
         count = ""
     else:
         count = f" in {f'all {failing}' if failing == len(trials) else f'{failing} of {len(trials)}'} cases"
-    lines = [f"{name}: wrong{count}.", "", *_explained(causes), remark]
+    diagnosis = _explained(causes)
+    lines = [
+        f"{name}: wrong{count}.",
+        *(line for sentence in diagnosis for line in ("", sentence)),
+        "",
+        remark,
+    ]
     for output in least.expected:
         if least.is_wrong(output) and output not in [cause.output for cause in causes]:
             lines += where(trials, output)
@@ -91,19 +98,17 @@ def wrong(
         lines += ["", problem.says, *(f"    {line}" for line in _numbers(least, problem))]
     if least.call.printed.strip():
         lines += ["", "It printed:", *(f"    {line}" for line in least.call.printed.rstrip().splitlines())]
-    return Answer("wrong", _joined([*lines, "", help]), least)
+    return Answer("wrong", _joined([*lines, "", help]), diagnosis, least)
 
 
-def _explained(causes: Sequence[Cause]) -> list[str]:
+def _explained(causes: Sequence[Cause]) -> tuple[str, ...]:
     """Each cause once, with all outputs that it explains."""
     outputs: dict[tuple[str, str], list[str]] = {}
     for cause in causes:
         outputs.setdefault((cause.says, cause.see), []).append(cause.output)
-    lines = []
-    for (says, see), names in outputs.items():
-        prefix = f"{' and '.join(names)}: " if see else ""
-        lines += [f"{prefix}{says}{f' See {see}.' if see else ''}", ""]
-    return lines
+    return tuple(
+        f"{' and '.join(names)}: {says} See {see}." if see else says for (says, see), names in outputs.items()
+    )
 
 
 def _numbers(trial: Trial, problem: Problem) -> list[str]:

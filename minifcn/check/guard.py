@@ -1,10 +1,11 @@
 """Calling a function that somebody is still writing: whatever it does, the caller gets a `Call` to look at.
 
-It gets copies of its arguments, and what it changes in them is noticed. What it prints is kept. What it raises is
-caught, `SystemExit` too; only a `KeyboardInterrupt` goes on to the user, who asked for it. When its time is over,
-a watching thread raises `TimeLimit` in it: that ends a loop of Python code, in notebooks and in threads, on every
-system. It cannot end a single call that is not Python, such as `time.sleep(1000)` or a product of huge matrices,
-before that returns; nor a loop that catches `BaseException` again and again.
+It gets copies of its arguments, and what it changes in them is noticed. What it prints is kept. NumPy's global
+random numbers are as they were. What it raises is caught, `SystemExit` too; only a `KeyboardInterrupt` goes on to
+the user, who asked for it. When its time is over, a watching thread raises `TimeLimit` in it: that ends a loop of
+Python code, in notebooks and in threads, on every system. It cannot end a single call that is not Python, such as
+`time.sleep(1000)` or a product of huge matrices, before that returns; nor a loop that catches `BaseException` again
+and again.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import numpy as np
 
 LIMIT = 5.0  # seconds; the cases are tiny
 COMPILING = 60.0  # for a function that Numba has to compile first
-AGAIN = 0.05  # seconds until TimeLimit is raised once more, should the function have swallowed it
+AGAIN = 0.01  # seconds until TimeLimit is raised once more, should the function have swallowed it
 PRINTED = 2000  # characters that are kept of what a function prints
 
 # Printing and warnings are redirected for the whole process, so one call at a time.
@@ -73,6 +74,7 @@ def call(
         limit = COMPILING
     printed, result, raised, seconds = _Printed(), None, None, 0.0
     with _turn:
+        random = np.random.get_state()
         watch, began = _Watch(limit), time.perf_counter()
         try:
             with _quietly(printed):
@@ -82,12 +84,15 @@ def call(
                 finally:
                     seconds = time.perf_counter() - began
                     watch.stop()
-        except TimeLimit:
+        except TimeLimit as error:  # its own, or that of a call around this one
             watch.stop()
+            raised = None if watch.fired else _raised(error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raised = _raised(error)
+        finally:
+            np.random.set_state(random)
     changed = tuple(name for name, value in arguments.items() if not same(value, given[name]))
     return Call(None if watch.fired else result, seconds, raised, watch.fired, changed, printed.getvalue())
 

@@ -17,6 +17,7 @@ from minifcn.check.trial import Trial, changed, failure, problems
 
 RTOL = 1e-6
 DY = "dy"  # is shown among the arguments of a case
+SEED = 20141114  # of dy; inputs that somebody drew with the seed 0 must not be equal to it
 
 
 def gradients(forward: Callable[..., Any], backward: Callable[..., Any], inputs: Any) -> Answer:
@@ -68,7 +69,7 @@ def _tried(forward: Callable[..., Any], backward: Callable[..., Any], case: Case
     if trouble:
         return Trial(inputs, {}, {}, done, tuple(trouble))
     y, cache = done.result
-    dy = np.random.default_rng(0).standard_normal(y.shape)
+    dy = np.random.default_rng(SEED).standard_normal(y.shape)
     measured = call(lambda *arrays: list(differences(forward, dict(zip(inputs, arrays)), y, dy)), inputs)
     if not isinstance(measured.result, list):
         return Trial(inputs, {}, {}, measured, tuple(failure(measured, "forward, called again and again,")))

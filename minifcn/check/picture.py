@@ -11,10 +11,9 @@ from minifcn.check.show import grids
 from minifcn.check.trial import Trial
 
 ROWS = 3  # grids that are drawn, of an array that has many; those with wrong numbers first
-WRITTEN = 8  # rows and columns up to which the numbers are written into the cells
-CELL = 0.42  # inches
-COLOURS = "PuOr"
-FRAME = "black"
+WRITTEN = 10  # rows and columns up to which the numbers are written into the cells
+COLOURS = ("#e0803f", "white", "#3f93c5")  # less than zero, zero, more; black text can be read on all
+NO_NUMBER = "#d9d9d9"
 
 
 def picture(trial: Trial) -> str:
@@ -22,75 +21,76 @@ def picture(trial: Trial) -> str:
     for output, expected in trial.expected.items():
         found = trial.found.get(output)
         if trial.is_wrong(output) and isinstance(found, np.ndarray) and min(expected.size, found.size) > 1:
-            return _drawn(
-                output, expected.astype(np.float64), found.real.astype(np.float64), trial.tolerance[output]
-            )
+            found, expected = found.real.astype(np.float64), expected.astype(np.float64)
+            if found.shape != expected.shape:
+                return _image(output, {"expected": expected, "got": found}, np.zeros(found.shape, bool))
+            wrong = wrong_numbers(found, expected, trial.tolerance[output])
+            with np.errstate(all="ignore"):
+                panels = {"expected": expected, "got": found, "got - expected": found - expected}
+            return _image(output, panels, wrong)
     return ""
 
 
-def _drawn(output: str, expected: np.ndarray, found: np.ndarray, tolerance: Any) -> str:
+def _image(output: str, panels: dict[str, np.ndarray], wrong: np.ndarray) -> str:
+    """A panel in each column, a piece of the array in each row. Expected and got share their colours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    limit = max(_most(expected), _most(found)) or 1.0
-    panels = [("expected", expected, limit), ("got", found, limit)]
-    wrong = np.zeros(found.shape, bool)
-    if found.shape == expected.shape:
-        with np.errstate(all="ignore"):
-            difference = found - expected
-        wrong = wrong_numbers(found, expected, tolerance)
-        panels.append(("got - expected", difference, _most(difference) or 1.0))
-    marks = grids(output, wrong)
-    order = sorted(range(len(marks)), key=lambda k: not marks[k][1].any())[:ROWS]
-    pieces = [grids(output, array) for _, array, _ in panels]
-    rows = min(ROWS, max(map(len, pieces)))
-    height, width = _grid(pieces[0][0][1]).shape
-    size = (len(panels) * (max(width * CELL, 1.6) + 0.9), rows * (max(height * CELL, 0.5) + 0.7))
-    figure = Figure(figsize=(min(size[0], 12), min(size[1], 12)), layout="constrained")
+    marks = [mark for _, mark in grids(output, wrong)]
+    order = sorted(range(len(marks)), key=lambda k: not marks[k].any())[:ROWS]
+    pieces = {title: grids(output, array) for title, array in panels.items()}
+    height, width = np.max([np.atleast_2d(piece[0][1]).shape for piece in pieces.values()], axis=0)
+    cell = min(0.5, 3.6 / max(height, width))
+    size = (len(panels) * (max(cell * width, 0.9) + 0.3), len(order) * (cell * height + 0.45) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, len(panels), squeeze=False)
-    for column, (title, _, most) in enumerate(panels):
-        for row in range(rows):
-            ax = axes[row, column]
-            k = order[row] if row < len(order) else row
-            if k >= len(pieces[column]):
+    shared = max(_largest(panels["expected"]), _largest(panels["got"]))
+    for column, (title, array) in zip(
+        figure.subplots(len(order), len(panels), squeeze=False).T, panels.items()
+    ):
+        limit = shared if title in ("expected", "got") else _largest(array)
+        for ax, k in zip(column, order):
+            if k >= len(pieces[title]):
                 ax.set_axis_off()
-                continue
-            index, piece = pieces[column][k]
-            framed = _grid(marks[k][1]) if title == "got" else None
-            _heat_map(figure, ax, _grid(piece), most, framed)
-            ax.set_title(f"{title}{f' [{index}]' if index else ''}", fontsize=9)
+            else:
+                index, piece = pieces[title][k]
+                _heat_map(figure, ax, np.atleast_2d(piece), limit or 1.0)
+                ax.set_title(f"{title}\n[{index}]" if index else title, fontsize=9)
+                if title == "got":
+                    _frames(ax, np.atleast_2d(marks[k]))
     figure.suptitle(output, fontsize=10, x=0.01, ha="left", fontweight="bold")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=80)
     return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 
-def _heat_map(figure: Any, ax: Any, grid: np.ndarray, limit: float, framed: np.ndarray | None) -> None:
-    """Zero is white. Numbers are written if there is room, otherwise a bar shows the scale."""
-    image = ax.imshow(grid, cmap=COLOURS, vmin=-limit, vmax=limit, interpolation="nearest")
+def _heat_map(figure: Any, ax: Any, grid: np.ndarray, limit: float) -> None:
+    """With the numbers, if there is room; otherwise with a bar that says which colour is which."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("signed", COLOURS).with_extremes(bad=NO_NUMBER)
+    finite = np.where(np.isfinite(grid), grid, np.nan)
+    image = ax.imshow(finite, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_color(NO_NUMBER)
     if max(grid.shape) > WRITTEN:
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
         return
-    for (i, j), value in np.ndenumerate(grid):
-        dark = np.isfinite(value) and abs(value) > 0.6 * limit
-        ax.text(
-            j, i, f"{value:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
-        )
-        if framed is not None and framed[i, j]:
-            ax.add_patch(_frame(j, i))
+    for (row, column), value in np.ndenumerate(grid):
+        ax.text(column, row, f"{value + 0.0:.3g}", ha="center", va="center", fontsize=8)
+    lines = {"color": NO_NUMBER, "linewidth": 0.8}
+    ax.hlines(np.arange(1, len(grid)) - 0.5, -0.5, grid.shape[1] - 0.5, **lines)
+    ax.vlines(np.arange(1, grid.shape[1]) - 0.5, -0.5, len(grid) - 0.5, **lines)
 
 
-def _frame(j, i):
+def _frames(ax: Any, marks: np.ndarray) -> None:
+    """Around wrong numbers."""
     from matplotlib.patches import Rectangle
 
-    return Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, fill=False, edgecolor=FRAME, linewidth=1.5)
+    if max(marks.shape) <= WRITTEN:
+        for row, column in np.argwhere(marks):
+            ax.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, linewidth=1.4))
 
 
-def _most(array: np.ndarray) -> float:
+def _largest(array: np.ndarray) -> float:
     return float(np.abs(array).max(initial=0, where=np.isfinite(array)))
-
-
-def _grid(piece: np.ndarray) -> np.ndarray:
-    return piece.reshape(1, -1) if piece.ndim < 2 else piece

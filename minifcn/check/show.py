@@ -10,6 +10,7 @@ import numpy as np
 from minifcn.check.compare import first, place
 
 MOST = 64  # numbers that are printed of one array
+WIDEST = 90  # characters, for two arrays side by side
 MARK = "*"
 WEIGHTS = ("w", "dw", "weight", "dweight", "kernel")  # height and width come first in these
 
@@ -38,7 +39,7 @@ def argument(name: str, value: Any) -> list[str]:
 
 
 def beside(name: str, expected: np.ndarray, found: np.ndarray, wrong: np.ndarray | None) -> list[str]:
-    """Expected and found next to each other, wrong numbers marked. Large ones: the first wrong number."""
+    """Expected and found side by side, if they fit, wrong numbers marked. Of large ones the first wrong number."""
     digits = _digits(expected, found, wrong)
     if max(expected.size, found.size) > MOST:
         if wrong is None:
@@ -48,7 +49,8 @@ def beside(name: str, expected: np.ndarray, found: np.ndarray, wrong: np.ndarray
         return [f"The first is {place(name, index)}: expected {pair[0]}, got {pair[1]}."]
     left = ["expected", *array(name, expected, digits=digits)]
     right = [f"got{f'  ({MARK} = wrong)' if wrong is not None else ''}", *array(name, found, wrong, digits)]
-    return columns(left, right)
+    fits = max(map(len, left)) + max(map(len, right)) <= WIDEST
+    return columns(left, right) if fits else [*left, *right]
 
 
 def array(name: str, values: np.ndarray, wrong: np.ndarray | None = None, digits: int = 4) -> list[str]:
