@@ -1,13 +1,12 @@
 """What every lesson promises, read off its source: length, exercises, question, end; nothing runs."""
 
-import importlib
 import re
 
 import pytest
 
 from lessons.build import FOLDER, differences, with_table
 from lessons.source import Lesson, lessons, tags
-from minifcn.check.exercise import Exercise
+from minifcn import check
 from minifcn.check.exercises import LESSONS
 
 EXAMPLE = '''\
@@ -105,12 +104,10 @@ def test_every_exercise_is_solved_and_checked(lesson):
 
 @every_lesson
 def test_mistakes_point_to_headings_of_their_lesson(lesson):
-    module = importlib.import_module(f"minifcn.check.exercises.{lesson.name[3:]}")
-    exercises = [value for value in vars(module).values() if isinstance(value, Exercise)]
-    assert exercises
-    for exercise in exercises:
+    for name in LESSONS[lesson.name[3:]]:
+        exercise = getattr(check, name)
         assert exercise.lesson == int(lesson.number)
         for mistake in exercise.mistakes:
             number, heading = re.fullmatch(r'lesson (\d), "(.+)"', mistake.see).groups()
             (target,) = (other for other in lessons() if int(other.number) == int(number))
-            assert heading in target.headings, f"{exercise.name}: {mistake.see}"
+            assert heading in target.headings, f"{name}: {mistake.see}"
