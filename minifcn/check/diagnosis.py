@@ -5,9 +5,12 @@ changes.py, such as a sign. It is named for an output only if it gives what the 
 cases that are wrong and in those that are right. So nothing is guessed.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from minifcn.check.changes import Test, agrees, changes, factors
 from minifcn.check.compare import Outputs, outputs
@@ -86,7 +89,9 @@ class _Known:
         if id(trial) not in self.given:
             try:
                 values = [copied(value) for value in trial.case.values()]
-                given = outputs(self.mistake.wrong(*values), self.names)
+                with np.errstate(all="ignore"), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    given = outputs(self.mistake.wrong(*values), self.names)
             except Exception:  # a wrong implementation may not fit every case
                 given = {}
             self.given[id(trial)] = given if isinstance(given, dict) else {}

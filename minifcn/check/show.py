@@ -59,7 +59,7 @@ def array(name: str, values: np.ndarray, wrong: np.ndarray | None = None, digits
         return [_summary(values)]
     texts = np.array([_number(value, digits) for value in values.ravel()], dtype=object).reshape(values.shape)
     if wrong is not None:
-        texts = texts + np.where(wrong, MARK, " ").astype(object)
+        texts = np.asarray(texts + np.where(wrong, MARK, " ").astype(object), object)  # of one number, too
     width = max(map(len, texts.ravel()))
     lines = []
     for index, grid in grids(name, texts):
