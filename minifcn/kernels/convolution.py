@@ -133,6 +133,14 @@ def transposed_convolve(x, w, window, y, algorithm="auto"):
         input_gradient(x, w, window, y, algorithm=algorithm)
 
 
+def transposed_input_gradient(dy, w, window, dx, algorithm="auto"):
+    """dx of `transposed_convolve`, given dy: a convolution of dy."""
+    if _subpixel(algorithm, window, dy.dtype):
+        subpixel.input_gradient(dy, w, window.stride, window.padding, dx)
+    else:
+        convolve(dy, w, None, window, dx, algorithm=algorithm)
+
+
 def transposed_weight_gradient(dy, x, window, dw, algorithm="auto"):
     """dw of `transposed_convolve`, given dy."""
     if _subpixel(algorithm, window, x.dtype):

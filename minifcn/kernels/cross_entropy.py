@@ -8,7 +8,7 @@ the maximum, exp and the sum over the classes are operations on whole vectors, f
 import numpy as np
 
 from minifcn.kernels.elementary import exp, log
-from minifcn.kernels.jit import get_threads
+from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import share, team
 
 PIXELS = 128  # in a block; whatever the threads, so that they do not change the order of the sum
@@ -52,42 +52,47 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray, ds
 
 @team
 def _cross_entropy(thread, threads, scores, labels, shares, dscores, parts, room, sums):
-    """parts[block] is what a block adds to the value; `room` and `sums` are for each thread to work in.
+    """parts[i] is what block i adds to the value; `room` and `sums` are for each thread to work in."""
+    begin, end = share(len(parts), thread, threads)
+    for i in range(begin, end):
+        first, last = i * PIXELS, min(i * PIXELS + PIXELS, labels.size)
+        block = scores[first:last], labels[first:last], shares[first:last], dscores[first:last]
+        parts[i] = _block(*block, room[thread], sums[thread])
+
+
+@kernel
+def _block(scores, labels, shares, dscores, room, sums):
+    """The definition on one block, which returns what it adds to the value.
 
     Where the softmax of the true class is nearly 1, the loss is the little by which the sum exceeds 1: hence the
     sums in float64.
     """
-    K = scores.shape[1]
-    turned, largest, scale, total = room[thread, :K], room[thread, K], room[thread, K + 1], sums[thread]
-    begin, end = share(len(parts), thread, threads)
-    for block in range(begin, end):
-        first = block * PIXELS
-        pixels = min(PIXELS, labels.size - first)
+    pixels, K = scores.shape
+    turned, largest, scale = room[:K], room[K], room[K + 1]
+    for p in range(pixels):
+        largest[p] = scores[p, 0]
+        sums[p] = 0
+    for k in range(K):
         for p in range(pixels):
-            largest[p] = scores[first + p, 0]
-            total[p] = 0
-        for k in range(K):
-            for p in range(pixels):
-                turned[k, p] = scores[first + p, k]
-            for p in range(pixels):
-                largest[p] = turned[k, p] if turned[k, p] > largest[p] else largest[p]
-        for k in range(K):
-            for p in range(pixels):
-                turned[k, p] = exp(turned[k, p] - largest[p])
-            for p in range(pixels):
-                total[p] += turned[k, p]
-        value = 0.0
+            turned[k, p] = scores[p, k]
         for p in range(pixels):
-            counts = shares[first + p] > 0
-            y = np.int64(labels[first + p]) if counts else 0
-            value -= shares[first + p] * np.float64(scores[first + p, y] - largest[p])
-            turned[y, p] -= total[p]  # times the scale, that will be softmax - 1
+            largest[p] = turned[k, p] if turned[k, p] > largest[p] else largest[p]
+    for k in range(K):
         for p in range(pixels):
-            scale[p] = shares[first + p] / np.float32(total[p])
-            total[p] = shares[first + p] * log(total[p])
+            turned[k, p] = exp(turned[k, p] - largest[p])
         for p in range(pixels):
-            value += total[p]
-        for k in range(K):
-            for p in range(pixels):
-                dscores[first + p, k] = turned[k, p] * scale[p]
-        parts[block] = value
+            sums[p] += turned[k, p]
+    value = 0.0
+    for p in range(pixels):
+        y = labels[p] if shares[p] > 0 else 0
+        value -= shares[p] * np.float64(scores[p, y] - largest[p])
+        turned[y, p] -= sums[p]  # times the scale, that will be softmax - 1
+    for p in range(pixels):
+        scale[p] = shares[p] / np.float32(sums[p])
+        sums[p] = shares[p] * log(sums[p])
+    for p in range(pixels):
+        value += sums[p]
+    for k in range(K):
+        for p in range(pixels):
+            dscores[p, k] = turned[k, p] * scale[p]
+    return value

@@ -14,7 +14,7 @@ from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
-from minifcn.kernels.vector import LANES, load, store
+from minifcn.kernels.vector import LANES, clear, copy, load, store
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
 
@@ -100,16 +100,12 @@ def _touched(x, shape, n, i, kernel, place, pitch, work, to):
     for u in range(kh):
         h = i * sh - ph + u * dh
         if 0 <= h < H:
-            at = ((n * H + h) * W - pw) * C
-            for k in range(left * C):
-                work[to + k] = 0
-            for k in range(left * C, right * C):
-                work[to + k] = x[at + k]
-            for k in range(right * C, pitch):
-                work[to + k] = 0
+            at = ((n * H + h) * W - pw + left) * C
+            clear(left * C, work, to)
+            copy((right - left) * C, x, at, work, to + left * C)
+            clear(pitch - right * C, work, to + right * C)
         else:
-            for k in range(pitch):
-                work[to + k] = 0
+            clear(pitch, work, to)
         to += pitch
 
 

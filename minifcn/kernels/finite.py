@@ -30,7 +30,7 @@ def all_finite(x: np.ndarray) -> bool:
 @team
 def _largest(thread, threads, bits, largest):
     begin, end = share(bits.size, thread, threads)
-    mine = np.int32(0)
-    for i in range(begin, end):
+    bits, mine = bits[begin:end], np.int32(0)
+    for i in range(bits.size):
         mine = max(mine, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
     largest[thread] = mine

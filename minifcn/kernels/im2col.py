@@ -63,8 +63,9 @@ def im2col(thread, threads, x, cols, first_row, Ho, first_channel, stride, paddi
                 for v in range(kw):
                     w = j * sw + v * dw - pw
                     if 0 <= h < H and 0 <= w < W:
+                        pixel = x[n, h, w, first_channel:]
                         for c in range(C):
-                            cols[r, j, u, v, c] = x[n, h, w, first_channel + c]
+                            cols[r, j, u, v, c] = pixel[c]
                     else:
                         for c in range(C):
                             cols[r, j, u, v, c] = 0

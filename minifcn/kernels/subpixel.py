@@ -16,11 +16,11 @@ Dilation 1, one group. Source: Shi et al., Is the deconvolution layer the same a
 import numpy as np
 
 from minifcn.kernels import memory
-from minifcn.kernels.im2col import im2col
+from minifcn.kernels.im2col import col2im, im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, own, share, team, two
-from minifcn.kernels.vector import LANES, load, store
+from minifcn.kernels.vector import LANES, clear, copy, load, store
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 
@@ -36,6 +36,22 @@ def transposed_convolve(x, w, stride, padding, y):
         _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels)
         arguments = cols, plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
         _paint(*arguments, work, y.reshape(-1), y.shape)
+
+
+def input_gradient(dy, w, stride, padding, dx):
+    """dx of `transposed_convolve`, given dy, the gradient of its output: dy is read once, block by block, and gives
+    the gradients of the m x m input pixels around each block, which col2im adds up."""
+    plan = _Plan(dx, dy, w.shape, stride)
+    strips, line = -(-plan.K // COLUMNS), plan.blocks[1] * plan.width
+    rows = -(-4 * JOB // plan.blocks[1])  # so that the weights, read once for each job, are few beside it
+    size = rows * line + -(-rows * plan.blocks[1] // ROWS) * ROWS * strips * COLUMNS
+    weights = stride[0] * strips * plan.width * COLUMNS
+    with memory.scratch(plan.patches, weights, get_threads() * size) as (cols, panels, work):
+        _pack_turned(w.reshape(-1), w.shape, stride, plan.m, plan.width, strips, panels)
+        arguments = plan.blocks, plan.K, stride, padding, panels, strips, rows
+        _collect(dy.reshape(-1), dy.shape, *arguments, work, cols)
+        dx[...] = 0
+        plan.add(cols, dx)
 
 
 def weight_gradient(dy, x, stride, padding, dw):
@@ -63,9 +79,17 @@ class _Plan:
 
     def cut(self, x, cols):
         """x[q - t, r - t'] for all blocks (q, r), the farthest t first."""
+        im2col(x, *self._patches(x, cols))
+
+    def add(self, cols, x):
+        """The numbers of all blocks, added to where `cut` takes them from."""
+        cols, *places = self._patches(x, cols)
+        col2im(cols, x, *places)
+
+    def _patches(self, x, cols):
         cols = cols.reshape(x.shape[0] * self.blocks[0], self.blocks[1], *self.m, x.shape[3])
         padding = tuple(m - 1 for m in self.m)
-        im2col(x, cols, 0, self.blocks[0], 0, (1, 1), padding, (1, 1))
+        return cols, 0, self.blocks[0], 0, (1, 1), padding, (1, 1)
 
 
 @kernel
@@ -121,19 +145,69 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
         for q in range(q_from, q_to):
             h = q * sh + a - ph
             if 0 <= h < Ho:
-                at, to, there = (
-                    ((q - q_from) * R * sw + pw) * C,
-                    (n * Ho + h) * Wo * C,
-                    min(Wo, R * sw - pw) * C,
-                )
-                for k in range(there):
-                    y[to + k] = work[at + k]
-                for k in range(there, Wo * C):
-                    y[to + k] = 0
+                to, there = (n * Ho + h) * Wo * C, min(Wo, R * sw - pw) * C
+                copy(there, work, ((q - q_from) * R * sw + pw) * C, y, to)
+                clear(Wo * C - there, y, to + there)
     for row in range(thread, N * Ho, threads):  # rows that no block reaches (output padding)
         if (row % Ho + ph) // sh >= Q:
-            for k in range(row * Wo * C, (row + 1) * Wo * C):
-                y[k] = 0
+            clear(Wo * C, y, row * Wo * C)
+
+
+@team
+def _pack_turned(thread, threads, w, w_shape, stride, m, width, strips, panels):
+    """panels[a, strip, column, k]."""
+    w_shape, stride, m = four(w_shape), two(stride), two(m)
+    K, C_in = m[0] * m[1] * w_shape[3], w_shape[3]
+    begin, end = share(stride[0] * strips * COLUMNS, thread, threads)
+    for job in range(begin, end):
+        a, k = divmod(job, strips * COLUMNS)
+        first, count = _weights_of(k, a, m, stride, w_shape) if k < K else (0, 0)
+        to = (a * strips + k // COLUMNS) * width * COLUMNS + k % COLUMNS
+        for j in range(width):
+            panels[to + j * COLUMNS] = w[first + j * C_in] if j < count else 0
+
+
+@team
+def _collect(thread, threads, dy, output_shape, blocks, K, stride, padding, panels, strips, rows, work, cols):
+    """A job is some rows of blocks: for each phase a, their rows of dy with zeros around, times its weights."""
+    (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
+    work, width, pitch, steps = own(work, thread, threads), sw * C, strips * COLUMNS, np.arange(DEPTH)
+    line, left, right = R * width, min(pw, R * sw) * C, min(pw + Wo, R * sw) * C
+    sums, groups = rows * line, (Q + rows - 1) // rows
+    begin, end = share(N * groups, thread, threads)
+    for job in range(begin, end):
+        n, group = divmod(job, groups)
+        q_from, q_to = group * rows, min(Q, group * rows + rows)
+        count = (q_to - q_from) * R
+        for a in range(sh):
+            for q in range(q_from, q_to):
+                h, to = q * sh + a - ph, (q - q_from) * line
+                first, last = (left, right) if 0 <= h < Ho else (line, line)
+                clear(first, work, to)
+                copy(last - first, dy, ((n * Ho + h) * Wo - pw) * C + first, work, to + first)
+                clear(line - last, work, to + last)
+            for strip in range(strips):
+                for d in range(0, width, DEPTH):
+                    panel = ((a * strips + strip) * width + d) * COLUMNS
+                    for r in range(0, count, ROWS):
+                        starts = eight_rows(r * width + d, width, min(ROWS, count - r))
+                        to = sums + r * pitch + strip * COLUMNS
+                        block(
+                            min(DEPTH, width - d),
+                            work,
+                            starts,
+                            steps,
+                            panels,
+                            panel,
+                            COLUMNS,
+                            work,
+                            to,
+                            pitch,
+                            a + d > 0,
+                        )
+        to = (n * Q + q_from) * R * K
+        for r in range(count):
+            copy(K, work, sums + r * pitch, cols, to + r * K)
 
 
 @team
@@ -173,12 +247,13 @@ def _unpaint(
                         store(work, to, load(dy, at + column))
                         store(work, to + LANES, load(dy, at + column + LANES))
                     else:
-                        for j in range(column, column + COLUMNS):
-                            work[to + j - column] = dy[at + j] if first <= j < last else 0
+                        begins, ends = max(first, column), min(last, column + COLUMNS)
+                        clear(COLUMNS, work, to)
+                        copy(max(0, ends - begins), dy, at + begins, work, to + begins - column)
                 row, r = (row, r + 1) if r + 1 < R else (row + 1, 0)
-            for k in range(0, K, ROWS):
-                starts = eight_rows(k * depth + d, depth, min(ROWS, K - k))
-                for strip in range(strips):
+            for strip in range(strips):  # whose gradients stay in the first cache
+                for k in range(0, K, ROWS):
+                    starts = eight_rows(k * depth + d, depth, min(ROWS, K - k))
                     to = sums + k * all_columns + strip * COLUMNS
                     block(
                         count, cols, starts, steps, work, strip * panel, COLUMNS, work, to, all_columns, d > 0

@@ -38,7 +38,8 @@ def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float,
 @team
 def _sgd(thread, threads, w, g, v, lr, momentum, decay):
     begin, end = share(w.size, thread, threads)
-    for i in range(begin, end):
+    w, g, v = w[begin:end], g[begin:end], v[begin:end]
+    for i in range(w.size):
         step = decay * w[i] + g[i]
         if v.size:
             step = momentum * v[i] + step
@@ -92,7 +93,8 @@ def adam(
 @team
 def _adam(thread, threads, w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiased2, eps, decay):
     begin, end = share(w.size, thread, threads)
-    for i in range(begin, end):
+    w, g, m, v = w[begin:end], g[begin:end], m[begin:end], v[begin:end]
+    for i in range(w.size):
         gradient = decay * w[i] + g[i]
         m[i] = beta1 * m[i] + rest1 * gradient
         v[i] = beta2 * v[i] + rest2 * (gradient * gradient)

@@ -10,12 +10,13 @@ import operator
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from minifcn.kernels.jit import CHECKED
+from minifcn.kernels.jit import CHECKED, kernel
 
 
 def _lanes() -> int:
@@ -238,3 +239,27 @@ def _inside(access, lanes):
 if CHECKED:
     load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)
     load_bytes, store_bytes = _inside(load_bytes, LANES), _inside(store_bytes, LANES)
+
+
+# ---------------------------------------------------------------- runs of numbers
+
+
+@kernel
+def copy(count, a, at, b, to):
+    """b[to:] = `count` numbers of a[at:]. (A loop over a[at + k] stays a loop over single numbers: at + k might be
+    negative and mean the end of the array.)"""
+    whole = count // LANES * LANES
+    for k in range(0, whole, LANES):
+        store(b, to + k, load(a, at + k))
+    for k in range(whole, count):
+        b[to + k] = a[at + k]
+
+
+@kernel
+def clear(count, b, to):
+    """`count` zeros to b[to:]."""
+    whole, zero = count // LANES * LANES, splat(np.float32(0))
+    for k in range(0, whole, LANES):
+        store(b, to + k, zero)
+    for k in range(whole, count):
+        b[to + k] = 0

@@ -25,6 +25,7 @@ from minifcn.kernels.convolution import (
     pooled_weight_gradient,
     pools,
     transposed_convolve,
+    transposed_input_gradient,
     transposed_weight_gradient,
     weight_gradient,
 )
@@ -253,8 +254,7 @@ class ConvTranspose2d(_Convolution):
         dy = self._upstream(dy, self.output_shape(x.shape), x.dtype)
         if "input" in needs:
             dx = memory.empty(x.shape, x.dtype)
-            algorithm = "im2col" if self.algorithm == "im2col" else "auto"
-            convolve(dy, self.params["weight"], None, self.window, dx, algorithm=algorithm)
+            transposed_input_gradient(dy, self.params["weight"], self.window, dx, self.algorithm)
         if "parameters" in needs:
             grads = self._gradient_buffers(x.dtype)
             transposed_weight_gradient(dy, x, self.window, grads["weight"], self.algorithm)

@@ -11,7 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minifcn.kernels import im2col, jit, subpixel
-from minifcn.kernels.convolution import transposed_convolve, transposed_weight_gradient
+from minifcn.kernels.convolution import (
+    transposed_convolve,
+    transposed_input_gradient,
+    transposed_weight_gradient,
+)
 from minifcn.kernels.window import Window
 
 MARGIN = 37  # numbers in front of and behind an array
@@ -75,6 +79,12 @@ def value_definition(case):
     return y
 
 
+def input_gradient_definition(case):
+    dx = np.empty(case.x.shape)
+    im2col.convolve(case.dy.astype(np.float64), case.w.astype(np.float64), None, case.window, dx)
+    return dx
+
+
 def weight_gradient_definition(case):
     dw = np.empty(case.w.shape)
     im2col.weight_gradient(case.dy.astype(np.float64), case.x.astype(np.float64), case.window, dw)
@@ -109,6 +119,11 @@ def value(case):
     return run(subpixel.transposed_convolve, (case.x, case.w), case.dy.shape, *options)
 
 
+def input_gradient(case):
+    options = case.window.stride, case.window.padding
+    return run(subpixel.input_gradient, (case.dy, case.w), case.x.shape, *options)
+
+
 def weight_gradient(case):
     options = case.window.stride, case.window.padding
     return run(subpixel.weight_gradient, (case.dy, case.x), case.w.shape, *options)
@@ -127,6 +142,7 @@ large = [
 
 def assert_all(case):
     np.testing.assert_array_equal(value(case), value_definition(case))
+    np.testing.assert_array_equal(input_gradient(case), input_gradient_definition(case))
     np.testing.assert_array_equal(weight_gradient(case), weight_gradient_definition(case))
 
 
@@ -134,6 +150,12 @@ def assert_all(case):
 def test_transposed_convolve(case, job):
     with mock.patch.object(subpixel, "JOB", job):
         np.testing.assert_array_equal(value(case), value_definition(case))
+
+
+@given(case=cases(), job=jobs)
+def test_input_gradient(case, job):
+    with mock.patch.object(subpixel, "JOB", job):
+        np.testing.assert_array_equal(input_gradient(case), input_gradient_definition(case))
 
 
 @given(case=cases())
@@ -156,18 +178,19 @@ def test_the_same_bits_in_every_run_and_for_every_number_of_threads(case, job, s
     try:
         for threads in (1, 1, min(2, jit.numba.config.NUMBA_NUM_THREADS)):
             jit.set_threads(threads)
-            results.add(value(case).tobytes() + weight_gradient(case).tobytes())
+            results.add(tuple(f(case).tobytes() for f in (value, input_gradient, weight_gradient)))
             with mock.patch.object(subpixel, "JOB", job):
-                results.add(value(case).tobytes() + weight_gradient(case).tobytes())
+                results.add(tuple(f(case).tobytes() for f in (value, input_gradient, weight_gradient)))
     finally:
         jit.set_threads(before)
     assert len(results) == 1
 
 
 @given(case=cases(), seed=seeds)
-def test_value_and_weight_gradient_are_those_of_one_bilinear_form(case, seed):
-    """<dy, value(x, w)> = <w, weight gradient(dy, x)>, to the last bit."""
+def test_value_and_gradients_are_those_of_one_bilinear_form(case, seed):
+    """<dy, value(x, w)> = <x, input gradient(dy, w)> = <w, weight gradient(dy, x)>, to the last bit."""
     form = np.vdot(case.dy.astype(int), value(case).astype(int))
+    assert form == np.vdot(case.x.astype(int), input_gradient(case).astype(int))
     assert form == np.vdot(case.w.astype(int), weight_gradient(case).astype(int))
 
 
@@ -200,13 +223,16 @@ def test_when_it_is_used(window, algorithm, dtype, expected):
     x = rng.integers(-9, 10, (2, 5, 6, 8)).astype(dtype)
     w = rng.integers(-9, 10, (4, 4, 4 // window.groups, 8)).astype(dtype)
     dy = rng.integers(-9, 10, (2, *sizes, 4)).astype(dtype)
-    y, dw = np.full_like(dy, np.nan), np.full_like(w, np.nan)
-    with used("transposed_convolve") as painted, used("weight_gradient") as unpainted:
+    y, dx, dw = (np.full_like(array, np.nan) for array in (dy, x, w))
+    with used("transposed_convolve") as f, used("input_gradient") as g, used("weight_gradient") as h:
         transposed_convolve(x, w, window, y, algorithm)
+        transposed_input_gradient(dy, w, window, dx, algorithm)
         transposed_weight_gradient(dy, x, window, dw, algorithm)
-    assert (painted.called, unpainted.called) == (expected, expected)
-    y_expected, dw_expected = np.empty(dy.shape), np.empty(w.shape)
+    assert (f.called, g.called, h.called) == (expected,) * 3
+    y_expected, dx_expected, dw_expected = (np.empty(array.shape) for array in (dy, x, w))
     im2col.input_gradient(x.astype(np.float64), w.astype(np.float64), window, y_expected)
+    im2col.convolve(dy.astype(np.float64), w.astype(np.float64), None, window, dx_expected)
     im2col.weight_gradient(dy.astype(np.float64), x.astype(np.float64), window, dw_expected)
     np.testing.assert_array_equal(y, y_expected)
+    np.testing.assert_array_equal(dx, dx_expected)
     np.testing.assert_array_equal(dw, dw_expected)

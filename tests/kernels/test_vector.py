@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.kernels.jit import kernel
-from minifcn.kernels.vector import LANES, fma, load, splat, store
+from minifcn.kernels.vector import LANES, clear, copy, fma, load, splat, store
 
 seeds = st.integers(0, 2**32 - 1)
 offsets = st.integers(0, 20)
 
 
 @kernel
-def copy(x, i, y, j):
+def move(x, i, y, j):
     store(y, j, load(x, i))
 
 
@@ -37,7 +37,7 @@ def test_a_register_holds_a_power_of_two():
 @given(i=offsets, j=offsets)
 def test_load_and_store_move_lanes_to_any_place(i, j):
     x, y = np.arange(LANES + 20, dtype=np.float32), np.full(LANES + 20, -1, np.float32)
-    copy(x, i, y, j)
+    move(x, i, y, j)
     expected = np.full(LANES + 20, -1)
     expected[j : j + LANES] = np.arange(i, i + LANES)
     np.testing.assert_array_equal(y, expected)
@@ -64,6 +64,17 @@ def test_fma_rounds_once():
     combine(a, a, -(1 + 2 * e) * np.ones(LANES, np.float32), *out)
     assert np.all(a * a - (1 + 2 * e) == 0)
     np.testing.assert_array_equal(out[3], np.full(LANES, e * e))
+
+
+@given(count=st.integers(0, 3 * LANES + 1), i=offsets, j=offsets)
+def test_copy_and_clear_change_so_many_numbers(count, i, j):
+    x = np.arange(count + 20, dtype=np.float32)
+    for run, written in ((copy, x[i : i + count]), (clear, 0)):
+        y = np.full(count + 20, -1, np.float32)
+        run(count, *((x, i) if run is copy else ()), y, j)
+        expected = np.full(count + 20, -1, np.float32)
+        expected[j : j + count] = written
+        np.testing.assert_array_equal(y, expected)
 
 
 SCRIPT = """
