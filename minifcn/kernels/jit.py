@@ -16,6 +16,7 @@ Environment variables, read when this file is imported:
 
 import contextlib
 import functools
+import gc
 import getpass
 import hashlib
 import os
@@ -80,12 +81,20 @@ _CACHE_FOLDER = _cache_folder()
 
 @contextlib.contextmanager
 def caching_here():
-    """Numba reads its cache folder when it decorates; other people's functions keep theirs."""
+    """Numba reads its cache folder when it decorates; other people's functions keep theirs.
+
+    What compiles within does so without the garbage collector, which would go through Numba's objects, millions
+    of them, again and again.
+    """
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_FOLDER
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
         numba.config.CACHE_DIR = before
+        if collecting:
+            gc.enable()
 
 
 def kernel(function: Callable) -> Callable:
