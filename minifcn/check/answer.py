@@ -64,8 +64,8 @@ def not_attempted(name: str, reason: str, help: str = "") -> Answer:
 def right(name: str, trials: Sequence[Trial]) -> Answer:
     """In how many cases, up to which size."""
     count = f"in all {len(trials)} cases" if len(trials) > 1 else "in the one case tried"
-    arrays = [(key, value) for trial in trials for key, value in trial.case.items() if np.ndim(value)]
-    shaped = [(key, value.shape) for key, value in arrays if isinstance(value, np.ndarray)]
+    arguments = [pair for trial in trials for pair in trial.case.items()]
+    shaped = [(key, value.shape) for key, value in arguments if isinstance(value, np.ndarray) and value.ndim]
     largest = max(shaped, key=lambda pair: np.prod(pair[1]), default=None)
     return Answer(
         "right", f"{name}: right, {count}{f', up to {largest[0]} {largest[1]}' if largest else ''}."

@@ -53,7 +53,8 @@ def diagnose(trials: Sequence[Trial], mistakes: Sequence[Mistake] = ()) -> list[
         wrong = [trial for trial in trials if trial.is_wrong(output)]
         right = [trial for trial in trials if not trial.is_wrong(output)]
         candidates = _candidates(output, wrong, known) if wrong else iter(())
-        causes += [cause for cause in candidates if _explains(cause.test, wrong, right)][:1]
+        with np.errstate(all="ignore"):  # what came may be NaN or infinite
+            causes += [cause for cause in candidates if _explains(cause.test, wrong, right)][:1]
     return causes
 
 
