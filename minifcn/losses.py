@@ -1,8 +1,9 @@
-"""Losses over pixels: cross-entropy, soft Dice, and weighted sums of losses.
+"""Losses over pixels: cross-entropy, soft Dice, both for one score map, and weighted sums of losses.
 
 A loss is one function, `(scores, labels, ...) -> (value, dscores)`: the number to make small and its
 gradient with respect to the scores. Scores are (N, H, W, K), before the softmax. Labels are (N, H, W)
-integers: a class 0..K-1, or `ignore_label` where a pixel is not to count.
+integers: a class 0..K-1, or `ignore_label` where a pixel is not to count. The binary losses tell two classes
+apart by one score, K = 1, before the sigmoid; their labels are 0 and 1.
 
 Every loss raises TypeError for scores that are not floating or labels that are not integers, and ValueError
 for shapes that do not fit and for labels that are neither a class nor `ignore_label`.
@@ -61,7 +62,7 @@ def cross_entropy(
     """
     valid = _check(scores, labels, ignore_label)
     K = scores.shape[-1]
-    shares = _shares(valid, labels, scores, class_weights, pixel_weights)
+    shares = _shares(valid, labels, scores, K, class_weights, pixel_weights)
     if not shares.any():
         return 0.0, np.zeros(scores.shape, scores.dtype)
     if labels.dtype != np.uint8:
@@ -127,6 +128,63 @@ def dice(
     return value, dp
 
 
+def binary_cross_entropy(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    ignore_label: int = 255,
+    class_weights: np.ndarray | None = None,
+    pixel_weights: np.ndarray | None = None,
+) -> tuple[float, np.ndarray]:
+    """Sigmoid cross-entropy of one score map (N, H, W, 1), the weighted mean over the pixels that count.
+
+        L = Σ_p w_p (log(1 + exp(s_p)) - y_p s_p) / Σ_p w_p     w_p = class_weights[y_p] · pixel_weights[p]
+        dL/ds_p = w_p (sigmoid(s_p) - y_p) / Σ_p w_p            zero at ignored pixels
+
+    It is `cross_entropy` of the two scores (0, s_p), as softmax(0, s) = (1 - sigmoid(s), sigmoid(s)); all that is
+    said there of weights, (2,) and (N, H, W), and of types holds here.
+
+    >>> value, dscores = binary_cross_entropy(np.zeros((1, 1, 2, 1)), np.array([[[0, 1]]]))
+    >>> print(f"{value:.4f}", dscores.ravel())
+    0.6931 [ 0.25 -0.25]
+    """
+    valid = _check_binary(scores, labels, ignore_label)
+    shares = _shares(valid, labels, scores, 2, class_weights, pixel_weights)
+    s = scores[..., 0]
+    y = _target(labels, valid)
+    value = float(np.sum(shares * (np.logaddexp(0, s) - y * s), dtype=np.float64, where=shares > 0))
+    return value, (shares * (_sigmoid(s) - y).astype(s.dtype))[..., None]
+
+
+def binary_dice(
+    scores: np.ndarray, labels: np.ndarray, squared: bool = False, ignore_label: int = 255
+) -> tuple[float, np.ndarray]:
+    """Soft Dice loss of one score map (N, H, W, 1): 1 minus the overlap of class 1, from 0 (perfect) to 1.
+
+    With p = sigmoid(scores), g = labels, sums over all valid pixels of the batch:
+
+        I = Σ p g     B = Σ p + Σ g, or Σ p² + Σ g² if `squared`     L = 1 - 2 I / B
+        dL/dp = -2 (g B - I) / B²     with 2 p I for I if `squared`     dL/ds = p (1 - p) dL/dp
+
+    Class 0 does not count: what is many is not to outweigh what is rare. If class 1 does not occur among the
+    valid labels, L and its gradient are 0. Sources and types are those of `dice`.
+
+    >>> value, _ = binary_dice(np.zeros((1, 1, 2, 1)), np.array([[[0, 1]]]))
+    >>> value   # p = 1/2: I = 1/2 and B = 2
+    0.5
+    """
+    valid = _check_binary(scores, labels, ignore_label)
+    g = _target(labels, valid)
+    pixels = int(np.count_nonzero(g))
+    if pixels == 0:
+        return 0.0, np.zeros(scores.shape, scores.dtype)
+    p = _sigmoid(scores[..., 0])
+    p[~valid] = 0.0  # an ignored pixel is in no sum, and the factor p of dL/ds then gives it no gradient
+    overlap = float(np.sum(p * g, dtype=np.float64))
+    both = float(np.sum(p * p if squared else p, dtype=np.float64)) + pixels
+    dp = (2.0 / both**2) * ((2.0 * p if squared else 1.0) * overlap - g * both)
+    return 1.0 - 2.0 * overlap / both, (p * (1.0 - p) * dp).astype(scores.dtype)[..., None]
+
+
 def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
     """The loss Σ weight · loss over the terms (weight, loss); its gradient is the same sum of gradients.
 
@@ -152,6 +210,12 @@ def weighted_sum(*terms: tuple[float, Loss]) -> Loss:
     return loss
 
 
+def _sigmoid(s: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-s)); exp is taken of what is not positive, so that it cannot overflow."""
+    e = np.exp(-np.abs(s))
+    return np.where(s >= 0, 1.0, e) / (1.0 + e)
+
+
 def _over_classes(ufunc: np.ufunc, scores: np.ndarray) -> np.ndarray:
     """`ufunc.reduce(scores, axis=-1)`, class by class.
 
@@ -168,6 +232,7 @@ def _shares(
     valid: np.ndarray,
     labels: np.ndarray,
     scores: np.ndarray,
+    classes: int,
     class_weights: np.ndarray | None,
     pixel_weights: np.ndarray | None,
 ) -> np.ndarray:
@@ -176,14 +241,16 @@ def _shares(
         return valid * scores.dtype.type(1 / (np.count_nonzero(valid) or 1))
     weights = valid.astype(np.float64)
     if class_weights is not None:
-        of_class = _check_weights("class_weights", class_weights, scores.shape[-1:])
+        of_class = _check_weights("class_weights", class_weights, (classes,))
         weights *= of_class[_target(labels, valid)]
     if pixel_weights is not None:
         weights *= _check_weights("pixel_weights", pixel_weights, labels.shape)
     return (weights / (weights.sum() or 1)).astype(scores.dtype)
 
 
-def _check(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> np.ndarray:
+def _check(
+    scores: np.ndarray, labels: np.ndarray, ignore_label: int, classes: int | None = None
+) -> np.ndarray:
     """Which pixels are valid, if everything is as it must be."""
     if not np.issubdtype(scores.dtype, np.floating):
         raise TypeError(f"scores must be floating, found {scores.dtype}")
@@ -193,13 +260,20 @@ def _check(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> np.ndar
         raise ValueError(f"scores must be (N, H, W, K) with K > 0, found {scores.shape}")
     if labels.shape != scores.shape[:-1]:
         raise ValueError(f"labels must be (N, H, W) of scores {scores.shape}, found {labels.shape}")
-    K = scores.shape[-1]
+    K = scores.shape[-1] if classes is None else classes
     valid = labels != ignore_label
     wrong = valid & ((labels < 0) | (labels >= K))
     if wrong.any():
         found = ", ".join(str(value) for value in np.unique(labels[wrong])[:10])
         raise ValueError(f"labels must be 0..{K - 1} or {ignore_label} (ignored), found {found}")
     return valid
+
+
+def _check_binary(scores: np.ndarray, labels: np.ndarray, ignore_label: int) -> np.ndarray:
+    """The same for one score map that tells two classes apart."""
+    if scores.ndim == 4 and scores.shape[-1] != 1:
+        raise ValueError(f"scores must be (N, H, W, 1), found {scores.shape}")
+    return _check(scores, labels, ignore_label, classes=2)
 
 
 def _target(labels: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.losses import cross_entropy, dice, softmax, weighted_sum
+from minifcn.check import check_loss
+from minifcn.losses import binary_cross_entropy, binary_dice, cross_entropy, dice, softmax, weighted_sum
 
 IGNORE = 255
 LOSSES = {
@@ -397,6 +398,116 @@ def test_bad_terms(terms):
         weighted_sum(*terms)
 
 
+# One score map.
+
+BINARY = {
+    "cross-entropy": binary_cross_entropy,
+    "dice": binary_dice,
+    "dice squared": functools.partial(binary_dice, squared=True),
+    "both": weighted_sum((1.0, binary_cross_entropy), (1.0, binary_dice)),
+}
+binary_losses = st.sampled_from(list(BINARY.values()))
+
+
+@st.composite
+def binary_problems(draw):
+    """Scores (N, H, W, 1) in float64 and labels 0, 1 and 255; not all are ignored."""
+    scores, labels, rng = draw(problems())
+    return scores[..., :1], np.where(labels == IGNORE, labels, labels % 2), rng
+
+
+def with_background(scores):
+    """The two scores (0, s) whose softmax is the sigmoid of s."""
+    return np.concatenate([np.zeros_like(scores), scores], axis=-1)
+
+
+@given(binary_problems(), binary_losses)
+def test_binary_gradients_are_the_differences(problem, loss):
+    scores, labels, _ = problem
+    check_loss(loss, scores, labels)
+
+
+@given(binary_problems(), st.booleans())
+def test_binary_cross_entropy_is_that_of_the_scores_zero_and_s(problem, weighted):
+    scores, labels, rng = problem
+    weights = random_weights(with_background(scores), labels, rng) if weighted else {}
+    value, dscores = binary_cross_entropy(scores, labels, **weights)
+    expected, dexpected = cross_entropy(with_background(scores), labels, **weights)
+    assert type(value) is float
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    np.testing.assert_allclose(dscores, dexpected[..., 1:], rtol=1e-10, atol=1e-15)
+
+
+@given(binary_problems(), st.booleans())
+def test_binary_dice_is_that_of_class_one_alone(problem, squared):
+    scores, labels, _ = problem
+    value, dscores = binary_dice(scores, labels, squared=squared)
+    g = labels[labels != IGNORE]
+    p = [1 / (1 + math.exp(-s)) for s in scores[..., 0][labels != IGNORE]]
+    both = sum(a**2 + b**2 if squared else a + b for a, b in zip(p, g.tolist(), strict=True))
+    expected = 1 - 2 * sum(a * b for a, b in zip(p, g.tolist(), strict=True)) / both if g.any() else 0.0
+    assert type(value) is float
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert dscores.any() == g.any()
+
+
+@given(binary_problems(), st.integers(1, 40))
+def test_binary_dice_does_not_care_how_much_background_is_right(problem, more):
+    """Cross-entropy does: right background makes the mean smaller, however wrong the objects are."""
+    scores, labels, _ = problem
+    labels.flat[0], scores.flat[0] = 1, 0.0
+    wide = np.concatenate([scores, np.full((*scores.shape[:2], more, 1), -800.0)], axis=2)
+    wide_labels = np.concatenate([labels, np.zeros((*labels.shape[:2], more), np.uint8)], axis=2)
+    assert binary_dice(wide, wide_labels)[0] == pytest.approx(binary_dice(scores, labels)[0], rel=1e-12)
+    assert binary_cross_entropy(wide, wide_labels)[0] < binary_cross_entropy(scores, labels)[0]
+
+
+@given(binary_problems(), binary_losses)
+def test_binary_losses_leave_out_ignored_pixels_and_work_in_float32(problem, loss):
+    scores, labels, _ = problem
+    valid = labels != IGNORE
+    value, dscores = loss(scores, labels)
+    cut, dcut = loss(scores[valid][None, None], labels[valid][None, None])
+    assert value == pytest.approx(cut, rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(dscores[valid], dcut[0, 0], rtol=1e-10, atol=1e-14)
+    assert not dscores[~valid].any()
+    single, dsingle = loss(scores.astype(np.float32), labels)
+    assert dsingle.dtype == np.float32
+    assert single == pytest.approx(value, rel=1e-5, abs=1e-6)
+    np.testing.assert_allclose(dsingle, dscores, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_binary_losses_of_huge_scores(dtype):
+    scores = np.array([1e4, -1e4], dtype).reshape(1, 1, 2, 1)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        for name, loss in BINARY.items():
+            right, dright = loss(scores, np.array([[[1, 0]]]))
+            wrong, _ = loss(scores, np.array([[[0, 1]]]))
+            assert right == 0 and not dright.any()
+            assert wrong == {"cross-entropy": 1e4, "both": 1e4 + 1}.get(name, 1)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_losses_where_nothing_counts(name):
+    value, dscores = BINARY[name](np.ones((1, 2, 3, 1), np.float32), np.full((1, 2, 3), IGNORE, np.uint8))
+    assert value == 0.0 and dscores.dtype == np.float32 and not dscores.any()
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        (np.zeros((1, 2, 2, 2)), np.zeros((1, 2, 2), int), r"\(N, H, W, 1\), found \(1, 2, 2, 2\)"),
+        (np.zeros((2, 2, 1)), np.zeros((2, 2), int), r"\(N, H, W, K\)"),
+        (np.zeros((1, 2, 2, 1)), np.full((1, 2, 2), 2), r"0..1 or 255 \(ignored\), found 2"),
+    ],
+)
+def test_bad_input_of_binary_losses(name, scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        BINARY[name](scores, labels)
+
+
 # PyTorch.
 
 
@@ -434,6 +545,23 @@ def test_dice_gradient_is_pytorchs(torch, problem, squared):
     g = torch.nn.functional.one_hot(torch.tensor(labels.astype(np.int64))[valid], scores.shape[-1])
     both = (p**2 + g).sum(0) if squared else (p + g).sum(0)
     expected = 1 - (2 * (p * g).sum(0) / both)[g.sum(0) > 0].mean()
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
+    np.testing.assert_allclose(dscores, x.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.oracle
+@given(problem=binary_problems())
+def test_binary_cross_entropy_is_pytorchs(torch, problem):
+    scores, labels, rng = problem
+    weights = rng.uniform(0.1, 2.0, labels.shape)
+    value, dscores = binary_cross_entropy(scores, labels, pixel_weights=weights)
+    x, valid = torch.tensor(scores, requires_grad=True), labels != IGNORE
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        x[..., 0][torch.tensor(valid)],
+        torch.tensor(labels[valid].astype(float)),
+        weight=torch.tensor(weights[valid] / weights[valid].mean()),
+    )
     expected.backward()
     assert value == pytest.approx(expected.item(), rel=1e-10, abs=1e-12)
     np.testing.assert_allclose(dscores, x.grad.numpy(), rtol=1e-10, atol=1e-12)
