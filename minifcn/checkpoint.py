@@ -100,7 +100,9 @@ class Checkpoint:
             raise ValueError(f"std is {self.std}; expected one or three positive numbers")
         if self.channels not in ("RGB", "BGR"):
             raise ValueError(f"channels is {self.channels!r}; expected RGB or BGR")
-        if self.recipe.get("classes", len(self.class_names)) != len(self.class_names):
+        names = len(self.class_names)
+        one_for_two = names == 2 and self.recipe.get("classes") == 1  # a score that tells two classes apart
+        if self.recipe.get("classes", names) != names and not one_for_two:
             raise ValueError(f"{self.recipe['classes']} classes have the names {', '.join(self.class_names)}")
 
     def restore(self, net: Network, path: str | os.PathLike) -> None:

@@ -39,7 +39,8 @@ def predict(segmenter: Segmenter, path: Path, out: Path, heatmaps: bool, tile: i
         inside = [name for name in INSIDE if name in segmenter.net.nodes]
         maps = segmenter.activations(image, [segmenter.net.output, *inside])
         scores = maps.pop(segmenter.net.output)
-        plots.heatmaps(image, scores, maps, segmenter.class_names, out / f"{path.stem}-heatmaps.png")
+        names = segmenter.class_names[-scores.shape[-1] :]  # a single score is that of the second class
+        plots.heatmaps(image, scores, maps, names, out / f"{path.stem}-heatmaps.png")
 
 
 def check_outputs(images: list[Path], out: Path) -> None:

@@ -76,7 +76,9 @@ class Segmenter:
 
 
 def _labels(scores: np.ndarray) -> np.ndarray:
-    """argmax over the classes; of equal scores the lower class."""
+    """argmax over the classes; of equal scores the lower class. A single score s counts as the two (0, s)."""
+    if scores.shape[-1] == 1:
+        return (scores[..., 0] > 0).astype(np.uint8)
     return scores.argmax(axis=-1).astype(np.uint8)
 
 

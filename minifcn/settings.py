@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from minifcn.data import AUGMENTATIONS
+from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS
 from minifcn.errors import InputError
 from minifcn.models import BACKBONES, MODELS
+from minifcn.objective import LOSSES, takes_weights
 from minifcn.optim import SCHEDULES
 
-LOSSES = ("cross-entropy", "dice", "both")
 OPTIMIZERS = ("adam", "sgd")
 
 
@@ -34,7 +34,13 @@ class Settings:
     model: str = _option("fcn8s", "the network", tuple(MODELS))
     backbone: str = _option("small", "its backbone, the layers before the scores", tuple(BACKBONES))
     weights: str = _option("", "start from the weights in this .pth, .safetensors, .caffemodel or .npz file")
-    loss: str = _option("cross-entropy", "loss function", LOSSES)
+    loss: str = _option("cross-entropy", "loss function; binary ones need two classes", tuple(LOSSES))
+    class_weights: str = _option(
+        "none", "weigh the classes in the cross-entropy, rare ones more", ("none", *CLASS_WEIGHTS)
+    )
+    border_weights: bool = _option(
+        False, "weigh the ground between two cells more, as U-Net does; for data with instances"
+    )
     optimizer: str = _option("adam", "optimiser", OPTIMIZERS)
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
     schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
@@ -71,6 +77,8 @@ class Settings:
         ):
             if not least <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        if (self.class_weights != "none" or self.border_weights) and not takes_weights(self.loss):
+            raise InputError(f"loss is {self.loss!r}, which takes no weights; cross-entropies do, and both")
 
     def resolved(self) -> "Settings":
         """The same with every "0 means …" written out. InputError unless exactly one of toy and data is set."""

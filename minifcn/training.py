@@ -20,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from minifcn import losses, metrics, models, optim, plots, weights
+from minifcn import metrics, models, optim, plots, weights
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import (
     AUGMENTATIONS,
+    CLASS_WEIGHTS,
+    BorderWeighted,
+    Cells,
     Dataset,
     Preprocessing,
     Shapes,
@@ -37,17 +40,12 @@ from minifcn.geometry import IMAGE
 from minifcn.kernels.finite import all_finite
 from minifcn.kernels.jit import set_threads
 from minifcn.network import Network, Tape
+from minifcn.objective import build_loss, is_binary
 from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
 
 EVALUATIONS = 15  # in a run, evenly spread
 TOY_IMAGES, TOY_HELD_OUT, TOY_HELD_OUT_SEED = 3000, 200, 2**31
-
-LOSSES: dict[str, losses.Loss] = {
-    "cross-entropy": losses.cross_entropy,
-    "dice": losses.dice,
-    "both": losses.weighted_sum((1.0, losses.cross_entropy), (1.0, losses.dice)),
-}
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     # A run of a thousand steps is short: the mean of squares should forget its first, large gradients in a hundred.
@@ -87,7 +85,12 @@ class Training:
         self.net, self.training, self.validation = net, training, validation
         self.segmenter = Segmenter(net, preprocessing, training.class_names)
         self.settings, self.out = settings, out
-        self.loss = LOSSES[settings.loss]
+        class_weights = None
+        if settings.class_weights != "none":
+            class_weights = CLASS_WEIGHTS[settings.class_weights](training)
+        if settings.border_weights:  # they have the weights of the classes in them
+            self.training, class_weights = _with_border_weights(training, class_weights), None
+        self.loss = build_loss(settings.loss, class_weights)
         self.schedule = optim.SCHEDULES[settings.schedule](settings.lr, settings.steps)
         self.optimizer = OPTIMIZERS[settings.optimizer](net.trainable, lr=settings.lr)
         self.evaluate_every = max(1, math.ceil(settings.steps / EVALUATIONS))
@@ -142,7 +145,7 @@ class Training:
         if saved is None:
             recipe: dict[str, Any] = {
                 "model": settings.model,
-                "classes": len(training.class_names),
+                "classes": _score_maps(settings.loss, training.class_names),
                 "backbone": settings.backbone,
             }
         else:
@@ -293,6 +296,23 @@ def open_data(settings: Settings) -> tuple[Dataset, Dataset]:
 def held_out_shapes() -> Shapes:
     """The toy images that every run is measured on, whatever its seed."""
     return Shapes(TOY_HELD_OUT, seed=TOY_HELD_OUT_SEED)
+
+
+def _score_maps(loss: str, class_names: tuple[str, ...]) -> int:
+    """How many the network is to have: one for each class, or a single one for two."""
+    if not is_binary(loss):
+        return len(class_names)
+    if len(class_names) != 2:
+        raise InputError(
+            f"loss is {loss!r}, which tells two classes apart; the data has {', '.join(class_names)}"
+        )
+    return 1
+
+
+def _with_border_weights(training: Dataset, class_weights: np.ndarray | None) -> BorderWeighted:
+    if not isinstance(training, Cells):
+        raise InputError("border_weights needs to know one cell from another; this data has no instances")
+    return BorderWeighted(training, (1.0, 1.0) if class_weights is None else class_weights)
 
 
 def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:

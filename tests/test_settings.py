@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.errors import InputError
-from minifcn.settings import LOSSES, OPTIMIZERS, Settings, add_options
+from minifcn.objective import LOSSES
+from minifcn.settings import OPTIMIZERS, Settings, add_options
 
 settings = st.builds(
     Settings,
     toy=st.booleans(),
     data=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
-    loss=st.sampled_from(LOSSES),
+    loss=st.sampled_from(sorted(LOSSES)),
     optimizer=st.sampled_from(OPTIMIZERS),
     lr=st.floats(0, 10),
     steps=st.integers(1, 10**9),
@@ -72,6 +73,9 @@ def test_resolved_writes_the_defaults_out():
         ({"lr": -1.0}, "lr is -1.0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"lr": float("inf")}, "lr is inf"),
+        ({"loss": "dice", "class_weights": "median-frequency"}, "loss is 'dice', which takes no weights"),
+        ({"loss": "binary-dice", "border_weights": True}, "loss is 'binary-dice', which takes no weights"),
+        ({"class_weights": "log"}, "class_weights is 'log'; expected one of none, median-frequency"),
         ({"augment": ("blur",)}, "augment has 'blur'"),
         ({"augment": ("none", "mirror")}, "augment has 'none'"),
     ],

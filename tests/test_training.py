@@ -106,6 +106,54 @@ def test_the_best_weights_are_kept_and_put_back(tmp_path, monkeypatch):
         assert Image.open(tmp_path / "run" / picture).size[0] > 300
 
 
+class Discs(Shapes):
+    """Objects or none: the shapes, as two classes with instances."""
+
+    class_names = ("ground", "object")
+
+    def __getitem__(self, index):
+        image, labels = super().__getitem__(index)
+        return image, (labels > 0).astype(np.uint8)
+
+    def instances(self, index):
+        return Shapes(self.count, self.size, self.seed)[index][1].astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights"),
+    [
+        ("binary", {}),
+        ("binary-both", {}),
+        ("binary", {"class_weights": "median-frequency"}),
+        ("binary", {"class_weights": "inverse-frequency", "border_weights": True}),
+        ("both", {"border_weights": True}),
+    ],
+)
+def test_binary_and_weighted_losses_overfit_one_batch_and_are_kept(tmp_path, loss, weights):
+    discs = Discs(4, 32, seed=3)
+    maps = 1 if loss.startswith("binary") else 2
+    net = models.build("fcn8s", maps, rng=1, widths=(8, 8, 16, 16, 32), convs=1, fc=32)
+    options = Settings(
+        toy=True, steps=150, batch_size=4, lr=1e-2, loss=loss, augment=("none",), **weights
+    ).resolved()
+    run = Training(net, discs, discs, Preprocessing((128, 128, 128), 64), options, tmp_path)
+    for _ in range(150):
+        run.step()
+    run.evaluate()
+    run.save()
+    assert metrics.mean_iou(run.segmenter.evaluate(discs)) > 0.7, "a guess of ground alone has 0.39"
+    kept = Segmenter.load(tmp_path / "best.npz")
+    np.testing.assert_array_equal(kept.labels(discs[0][0]), run.segmenter.labels(discs[0][0]))
+
+
+@pytest.mark.usefixtures("tiny", "folder")
+def test_losses_that_the_data_does_not_allow(tmp_path):
+    with pytest.raises(InputError, match=r"loss is 'binary', .* the data has class 0, class 1, class 2"):
+        Training.start(settings(tmp_path, loss="binary"))
+    with pytest.raises(InputError, match=r"border_weights .* this data has no instances"):
+        Training.start(settings(tmp_path, border_weights=True))
+
+
 @pytest.mark.parametrize("loss", ["cross-entropy", "dice", "both"])
 @pytest.mark.parametrize("model", ["fcn32s", "fcn16s", "fcn8s"])
 def test_every_network_overfits_one_batch(loss, model):

@@ -7,7 +7,7 @@ number one cell.
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ FAR = 7  # sigmas: a cell further away adds less than 3e-11 w0, which float32 do
 WEIGHTED_LABELS = np.dtype([("label", np.uint8), ("weight", np.float32)])
 
 
+@runtime_checkable
 class Cells(Dataset, Protocol):
     """A dataset that also knows the instances, (H, W) integers, of each image."""
 
