@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from minifcn.data import voc_palette
+from minifcn.data import AUGMENTATIONS, voc_palette
 from minifcn.files import replacing
 
 WRONG = (230, 60, 40)
@@ -66,6 +66,29 @@ def predictions(
     for ax, title in zip(np.atleast_2d(grid)[0], ("image", "truth", "prediction", "errors in red")):
         ax.set_title(title, fontsize=10)
     _legend(figure, seen, class_names)
+    _save(figure, path)
+
+
+def augmentations(
+    image: np.ndarray, labels: np.ndarray, path: str | os.PathLike, draws: int = 6, seed: int = 0
+) -> None:
+    """A contact sheet: what each of the random changes makes of an image and its labels, a row each.
+
+    The first column is the image as it is. Labels lie on top as colours; where they are ignored, it is white.
+    """
+    figure, grid = _figure(len(AUGMENTATIONS), draws + 1, (1.3 * (draws + 1), 1.4 * len(AUGMENTATIONS)))
+    for row, (name, function) in zip(grid, AUGMENTATIONS.items()):
+        rng = np.random.default_rng(seed)
+        pairs = [
+            (image, labels),
+            *(function(image, labels, rng, image.mean(axis=(0, 1))) for _ in range(draws)),
+        ]
+        for ax, (picture, truth) in zip(row, pairs):
+            shown = overlay(picture, truth, 0.4)
+            shown[truth == 255] = 255
+            ax.imshow(shown, interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+        row[0].set_title(name, fontsize=10, loc="left")
     _save(figure, path)
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from minifcn import metrics, models, training
 from minifcn.checkpoint import Checkpoint
-from minifcn.data import Preprocessing, Shapes, write_label_png
+from minifcn.data import AUGMENTATIONS, Preprocessing, Shapes, write_label_png
 from minifcn.errors import InputError, NonFiniteError
 from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
@@ -76,6 +77,17 @@ def test_resume_goes_on_bit_for_bit(tmp_path, optimizer, stop):
     assert same_bits(final(tmp_path / "whole"), final(tmp_path / "run"))
     untimed = [{key: row[key] for key in row if key != "seconds"} for row in whole.history]
     assert untimed == [{key: row[key] for key in row if key != "seconds"} for row in resumed.history]
+
+
+@pytest.mark.usefixtures("tiny", "folder")
+def test_resume_goes_on_bit_for_bit_with_every_augmentation(tmp_path):
+    every = settings(tmp_path, augment=tuple(AUGMENTATIONS), crop=20, out=str(tmp_path / "whole"))
+    list(Training.start(every))
+    for step in Training.start(replace(every, out=str(tmp_path / "run"))):
+        if step.number == 5:
+            break
+    list(Training.resume(tmp_path / "run"))  # from the last evaluation
+    assert same_bits(final(tmp_path / "whole"), final(tmp_path / "run"))
 
 
 @pytest.mark.usefixtures("tiny", "folder")

@@ -5,7 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.data.augment import AUGMENTATIONS, flip, jitter, mirror, random_crop, transpose
+from minifcn.data.augment import (
+    AUGMENTATIONS,
+    _bicubic,
+    _sample,
+    elastic,
+    flip,
+    jitter,
+    mirror,
+    random_crop,
+    scale,
+    transpose,
+    turn,
+)
+from minifcn.data.border_weights import WEIGHTED_LABELS
 
 FILL = (250.4, 251.6, 252)
 FILLED = [250, 252, 252]
@@ -111,11 +124,138 @@ def test_crop_takes_every_place(height, width, size):
     assert found == {(top, left) for top in rows for left in columns}
 
 
-@pytest.mark.parametrize("name", ["mirror", "flip", "transpose", "jitter"])
+def test_turns_by_every_quarter_alike():
+    image, labels = located(5, 8)
+    counts = [0] * 4
+    for seed in range(400):
+        new_image, new_labels = turn(image, labels, np.random.default_rng(seed))
+        quarters = [k for k in range(4) if np.array_equal(np.rot90(image, k), new_image)]
+        assert len(quarters) == 1 and (new_labels == np.rot90(labels, quarters[0])).all()
+        counts[quarters[0]] += 1
+    assert min(counts) > 70
+
+
+@given(height=sides, width=sides, rows=sides, columns=sides, spread=st.floats(0, 20), seed=seeds)
+def test_sampling_is_bilinear_for_colours_and_nearest_for_labels(height, width, rows, columns, spread, seed):
+    """Pixel by pixel, with loops."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    labels = rng.integers(0, 200, (height, width), np.uint8)
+    y, x = rng.uniform(-spread, [[height + spread], [width + spread]], (2, rows * columns)).reshape(
+        2, rows, -1
+    )
+    y.flat[0], x.flat[0] = height - 0.75, -0.25  # beyond the middle of the last pixel, but on it
+    new_image, new_labels = _sample(image, labels, y, x, FILL)
+    for at in np.ndindex(y.shape):
+        i, j = round(y[at]), round(x[at])
+        if not (0 <= i < height and 0 <= j < width):
+            assert new_labels[at] == 255 and new_image[at].tolist() == FILLED
+            continue
+        assert new_labels[at] == labels[i, j]
+        v, u = min(max(y[at], 0), height - 1), min(max(x[at], 0), width - 1)
+        colour = sum(
+            max(0, 1 - abs(v - p)) * max(0, 1 - abs(u - q)) * image[p, q].astype(float)
+            for p in range(max(0, i - 1), min(height, i + 2))
+            for q in range(max(0, j - 1), min(width, j + 2))
+        )
+        np.testing.assert_allclose(new_image[at], colour, atol=0.51)
+
+
+def check_near(before, after):
+    """The image shows where each pixel comes from; its label comes from there, too. Returns those places."""
+    (image, labels), (new_image, new_labels) = before, after
+    assert new_image.shape == image.shape and new_labels.shape == labels.shape
+    assert new_image.dtype == new_labels.dtype == np.uint8
+    filled = new_labels == 255
+    assert (new_image[filled] == FILLED).all()
+    padded = np.pad(labels, 1, mode="edge")
+    y, x = new_image[~filled, 0].astype(int), new_image[~filled, 1].astype(int)
+    around = [padded[y + down, x + right] for down in range(3) for right in range(3)]
+    assert (np.array(around) == new_labels[~filled]).any(axis=0).all()
+    return new_image[..., :2].astype(float), filled
+
+
+@pytest.mark.parametrize("function", [scale, elastic])
+@given(height=sides, width=sides, seed=seeds)
+def test_labels_go_with_their_colours(function, height, width, seed):
+    before = located(height, width)
+    kept = before[0].copy(), before[1].copy()
+    check_near(before, function(*before, np.random.default_rng(seed), FILL))
+    assert (before[0] == kept[0]).all() and (before[1] == kept[1]).all()
+
+
+@given(height=sides, width=sides, seed=seeds)
+def test_by_nothing_is_the_image_itself(height, width, seed):
+    before = located(height, width)
+    for after in (
+        scale(*before, np.random.default_rng(seed), FILL, most=1.0),
+        elastic(*before, np.random.default_rng(seed), FILL, sigma=0.0),
+    ):
+        assert (after[0] == before[0]).all() and (after[1] == before[1]).all()
+
+
+def test_scales_between_half_and_double_as_often_up_as_down():
+    before = located(60, 80)
+    factors = []
+    for seed in range(200):
+        places, filled = check_near(before, scale(*before, np.random.default_rng(seed), FILL))
+        rows, columns = (~filled).any(axis=1), (~filled).any(axis=0)
+        y, x = places[rows][:, columns].transpose(2, 0, 1)
+        steps = (y[-1, 0] - y[0, 0]) / (rows.sum() - 1), (x[0, -1] - x[0, 0]) / (columns.sum() - 1)
+        assert abs(steps[0] - steps[1]) < 0.1, "both axes by the same factor"
+        factors.append(1 / steps[1])
+        assert filled.any() == (factors[-1] < 1) or abs(factors[-1] - 1) < 0.05
+    assert 0.48 < min(factors) < 0.53 and 1.9 < max(factors) < 2.1
+    assert 70 < sum(factor > 1 for factor in factors) < 130
+
+
+def test_elastic_moves_the_centre_by_sigma():
+    """At the knot in the middle: of zero mean, and down independent of right."""
+    before = located(101, 101)
+    moves = []
+    for seed in range(200):
+        places, filled = check_near(before, elastic(*before, np.random.default_rng(seed), FILL, sigma=10.0))
+        if not filled[50, 50]:
+            moves.append(places[50, 50] - 50)
+    assert len(moves) == 200
+    np.testing.assert_allclose(np.mean(moves, axis=0), 0, atol=2.5)
+    np.testing.assert_allclose(np.std(moves, axis=0), 10, atol=1.7)
+    assert abs(np.corrcoef(np.transpose(moves))[0, 1]) < 0.25
+
+
+@given(size=st.integers(2, 50), knots=st.integers(2, 6))
+def test_bicubic_interpolation(size, knots):
+    weights = _bicubic(size, knots)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
+    dense = _bicubic((knots - 1) * size + 1, knots)
+    np.testing.assert_allclose(dense[::size], np.eye(knots), atol=1e-12)  # through the knots
+    inner = slice(size, (knots - 2) * size + 1)  # where no knot is missing: parabolas are met exactly
+    places = np.linspace(0, knots - 1, len(dense))
+    np.testing.assert_allclose((dense @ np.arange(knots) ** 2)[inner], places[inner] ** 2, atol=1e-9)
+
+
+def test_bicubic_known_values():
+    np.testing.assert_allclose(_bicubic(7, 4)[3], np.array([-1, 9, 9, -1]) / 16)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_fields_of_labels_go_the_same_way(name):
+    image, labels = located(40, 40)
+    weighted = np.empty(labels.shape, WEIGHTED_LABELS)
+    weighted["label"], weighted["weight"] = labels, labels / 2
+    for seed in range(10):
+        expected = AUGMENTATIONS[name](image, labels, np.random.default_rng(seed), FILL)
+        found = AUGMENTATIONS[name](image, weighted, np.random.default_rng(seed), FILL)
+        assert (found[0] == expected[0]).all() and (found[1]["label"] == expected[1]).all()
+        inside = expected[1] != 255
+        assert (found[1]["weight"][inside] == expected[1][inside] / 2).all()
+
+
+@pytest.mark.parametrize("name", ["mirror", "flip", "transpose", "turn", "jitter", "scale", "elastic"])
 def test_by_name_and_alike_for_the_same_generator(name):
     function = AUGMENTATIONS[name]
     assert function.__name__ == name
     before = located(9, 12)
     results = [function(*before, np.random.default_rng(seed), FILL) for seed in (3, 3)]
     assert (results[0][0] == results[1][0]).all() and (results[0][1] == results[1][1]).all()
-    assert len(AUGMENTATIONS) == 4
+    assert len(AUGMENTATIONS) == 7

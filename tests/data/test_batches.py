@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.data.augment import jitter, mirror, transpose
+from minifcn.data.augment import AUGMENTATIONS, transpose
 from minifcn.data.batches import batch
 from minifcn.errors import InputError
 
@@ -63,7 +63,7 @@ def test_a_step_is_the_same_whatever_came_before(batch_size, seed, steps):
     dataset = Numbered(7, (6, 6))
 
     def take(step):
-        return batch(dataset, step, batch_size, seed, [mirror, jitter], crop=5, fill=(9, 9, 9))
+        return batch(dataset, step, batch_size, seed, AUGMENTATIONS.values(), crop=5, fill=(9, 9, 9))
 
     expected = {step: take(step) for step in range(31)}
     for step in steps:

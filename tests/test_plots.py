@@ -1,0 +1,22 @@
+"""Pictures show what they are to show."""
+
+import numpy as np
+from PIL import Image
+
+from minifcn import plots
+from minifcn.data import AUGMENTATIONS, Shapes
+
+
+def test_the_contact_sheet_has_a_row_for_each_augmentation_and_white_where_nothing_is(tmp_path):
+    image, labels = Shapes(1, 32)[0]
+    plots.augmentations(image, labels, tmp_path / "a.png", draws=3)
+    plots.augmentations(image, labels, tmp_path / "b.png", draws=3, seed=1)
+    sheet, other = (np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("a.png", "b.png"))
+    rows, columns = len(AUGMENTATIONS), 4
+    height, width = sheet.shape[0] // rows, sheet.shape[1] // columns
+    coloured = (np.ptp(sheet, axis=2) > 20)[: height * rows, : width * columns]
+    parts = coloured.reshape(rows, height, columns, width).mean(axis=(1, 3))
+    assert (parts[:, 0] > 0.5).all(), "the image itself begins each row"
+    jittered = list(AUGMENTATIONS).index("jitter")
+    assert (parts[jittered, 1:] < parts[jittered, 0]).all()
+    assert (sheet != other).any(), "another seed shows other draws"
