@@ -7,12 +7,11 @@ python -m minifcn.evaluate --checkpoint best.npz --data FOLDER
 import argparse
 
 from minifcn import metrics
-from minifcn.data import Dataset, open_folder
+from minifcn.data import TOYS, Dataset, open_folder
 from minifcn.errors import InputError, says_errors
 from minifcn.kernels.jit import announce_compilation, set_threads
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
-from minifcn.training import held_out_shapes
 
 
 @says_errors
@@ -22,7 +21,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--checkpoint", metavar="FILE", required=True, help="a best.npz or last.npz")
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--toy", action="store_true", help="on the held-out toy images")
+    where.add_argument(
+        "--toy", nargs="?", const="shapes", choices=TOYS, help="on the held-out toy images; default: shapes"
+    )
     where.add_argument("--data", metavar="FOLDER", default="", help="on the validation images of this folder")
     parser.add_argument("--threads", metavar="N", type=int, default=0, help="processors to use; 0 means all")
     options = parser.parse_args(arguments)
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         set_threads(options.threads)
     announce_compilation()
     segmenter = Segmenter.load(options.checkpoint)
-    validation: Dataset = held_out_shapes() if options.toy else open_folder(options.data)[1]
+    validation: Dataset = TOYS[options.toy].validation() if options.toy else open_folder(options.data)[1]
     if validation.class_names != segmenter.class_names:
         raise InputError(
             f"{options.checkpoint} knows the classes {', '.join(segmenter.class_names)}; "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS
+from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS, TOYS
 from minifcn.errors import InputError
 from minifcn.models import BACKBONES, MODELS
 from minifcn.objective import LOSSES, takes_weights
@@ -18,8 +18,9 @@ from minifcn.optim import SCHEDULES
 OPTIMIZERS = ("adam", "sgd")
 
 
-def _option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices})
+def _option(default: Any, help: str, choices: Sequence[str] | None = None, alone: str | None = None) -> Any:
+    """A setting. `alone` is what its option means without a value."""
+    return field(default=default, metadata={"help": help, "choices": choices, "alone": alone})
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Settings:
     Raises InputError for a value that is not among the choices or out of range.
     """
 
-    toy: bool = _option(False, "train on toy data: circles, squares and triangles, made on the spot")
+    toy: str = _option("", "train on toy data, made on the spot; by default shapes", tuple(TOYS), "shapes")
     data: str = _option("", "train on your own data: a folder of images/ and masks/, or in PASCAL VOC layout")
     model: str = _option("fcn8s", "the network", tuple(MODELS))
     backbone: str = _option("small", "its backbone, the layers before the scores", tuple(BACKBONES))
@@ -45,22 +46,26 @@ class Settings:
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
     schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
     steps: int = _option(1400, "how many batches to learn from")
-    batch_size: int = _option(0, "images in a batch; 0 means 8 on toy data and 4 on your own")
-    crop: int = _option(0, "train on random square pieces of this many pixels; 0 means whole images")
+    batch_size: int = _option(0, "images in a batch; 0 means 8 on small toys, otherwise 4")
+    crop: int = _option(
+        0, "train on random square pieces of this many pixels; 0 means whole images, but for buildings 256"
+    )
     augment: tuple[str, ...] = _option(
         (),
-        f"random changes of the images: {', '.join(AUGMENTATIONS)}, or none; default: mirror,transpose on toy "
-        "data and mirror,jitter on your own",
+        f"random changes of the images: {', '.join(AUGMENTATIONS)}, or none; default: mirror,jitter, and "
+        "on toy data mirror with transpose or turn",
     )
     seed: int = _option(0, "seed of the initial weights, the order of the images and their random changes")
     threads: int = _option(0, "processors to use; 0 means all")
     out: str = _option("", "folder for the results; by default a new one in runs/")
 
     def __post_init__(self) -> None:
+        if isinstance(self.toy, bool):  # there was only one once
+            self.toy = "shapes" if self.toy else ""
         self.augment = (self.augment,) if isinstance(self.augment, str) else tuple(self.augment)
         for option in fields(self):
             value, choices = getattr(self, option.name), option.metadata["choices"]
-            if choices and value not in choices:
+            if choices and value not in (*choices, option.default):
                 raise InputError(f"{option.name} is {value!r}; expected one of {', '.join(choices)}")
         for name in self.augment:
             if name not in AUGMENTATIONS and self.augment != ("none",):
@@ -82,14 +87,16 @@ class Settings:
 
     def resolved(self) -> "Settings":
         """The same with every "0 means …" written out. InputError unless exactly one of toy and data is set."""
-        if self.toy == bool(self.data):
+        if bool(self.toy) == bool(self.data):
             raise InputError("say what to learn from: either --toy or --data FOLDER")
         chosen = asdict(self)
         # A run can be resumed from another folder than it was started in.
         chosen["data"] = str(Path(self.data).resolve()) if self.data else ""
         chosen["lr"] = self.lr or {"adam": 4e-3, "sgd": 2e-2}[self.optimizer]
-        chosen["batch_size"] = self.batch_size or (8 if self.toy else 4)
-        chosen["augment"] = self.augment or (("mirror", "transpose") if self.toy else ("mirror", "jitter"))
+        toy = TOYS[self.toy] if self.toy else None
+        chosen["batch_size"] = self.batch_size or (toy.batch_size if toy else 4)
+        chosen["crop"] = self.crop or (toy.crop if toy else 0)
+        chosen["augment"] = self.augment or (toy.augment if toy else ("mirror", "jitter"))
         return Settings(**chosen)
 
     def to_toml(self) -> str:
@@ -116,6 +123,7 @@ class Settings:
                 raise InputError(f"{path}: {name} is not a setting; there are {', '.join(kinds)}")
             kind: Any = {tuple: list, float: (int, float)}.get(kinds[name], kinds[name])
             right = isinstance(value, kind) and isinstance(value, bool) == (kinds[name] is bool)
+            right |= name == "toy" and isinstance(value, bool)
             if not right or (kind is list and not all(isinstance(item, str) for item in value)):
                 expected = "a list of names" if kind is list else kinds[name].__name__
                 raise InputError(f"{path}: {name} is {value!r}; expected {expected}")
@@ -140,6 +148,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         elif kind is tuple:
             parser.add_argument(name, type=_names, metavar="NAME,NAME", **common)
         else:
+            if option.metadata["alone"]:
+                common |= {"nargs": "?", "const": option.metadata["alone"]}
             metavar = None if option.metadata["choices"] else {str: "PATH", int: "N", float: "X"}[kind]
             parser.add_argument(
                 name, type=kind, choices=option.metadata["choices"], metavar=metavar, **common

@@ -1,6 +1,7 @@
 """python -m minifcn.train: train a network on toy data or your own.
 
 python -m minifcn.train --toy
+python -m minifcn.train --toy cells --loss binary --border-weights
 python -m minifcn.train --data FOLDER --crop 256
 python -m minifcn.train --resume runs/toy-fcn8s
 """

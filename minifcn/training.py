@@ -25,11 +25,11 @@ from minifcn.checkpoint import Checkpoint
 from minifcn.data import (
     AUGMENTATIONS,
     CLASS_WEIGHTS,
+    TOYS,
     BorderWeighted,
-    Cells,
     Dataset,
     Preprocessing,
-    Shapes,
+    WithInstances,
     batch,
     channel_statistics,
     open_folder,
@@ -45,7 +45,6 @@ from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
 
 EVALUATIONS = 15  # in a run, evenly spread
-TOY_IMAGES, TOY_HELD_OUT, TOY_HELD_OUT_SEED = 3000, 200, 2**31
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     # A run of a thousand steps is short: the mean of squares should forget its first, large gradients in a hundred.
@@ -289,13 +288,8 @@ class Training:
 def open_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """The images to learn from and the held-out ones."""
     if settings.toy:
-        return Shapes(TOY_IMAGES, seed=settings.seed), held_out_shapes()
+        return TOYS[settings.toy].training(settings.seed), TOYS[settings.toy].validation()
     return open_folder(settings.data)
-
-
-def held_out_shapes() -> Shapes:
-    """The toy images that every run is measured on, whatever its seed."""
-    return Shapes(TOY_HELD_OUT, seed=TOY_HELD_OUT_SEED)
 
 
 def _score_maps(loss: str, class_names: tuple[str, ...]) -> int:
@@ -310,7 +304,7 @@ def _score_maps(loss: str, class_names: tuple[str, ...]) -> int:
 
 
 def _with_border_weights(training: Dataset, class_weights: np.ndarray | None) -> BorderWeighted:
-    if not isinstance(training, Cells):
+    if not isinstance(training, WithInstances):
         raise InputError("border_weights needs to know one cell from another; this data has no instances")
     return BorderWeighted(training, (1.0, 1.0) if class_weights is None else class_weights)
 
@@ -347,7 +341,8 @@ def _new_folder(settings: Settings) -> Path:
         if (out / "last.npz").exists():
             raise InputError(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
         return out
-    what = "toy" if settings.toy else Path(settings.data).resolve().name
+    what = settings.toy or Path(settings.data).resolve().name
+    what = "toy" if settings.toy == "shapes" else what
     name, k = f"{what}-{settings.model}", 1
     while (out := Path("runs") / (name if k == 1 else f"{name}-{k}")).exists():
         k += 1

@@ -6,10 +6,11 @@ is not used. What comes back may be a view of what went in. Colours between pixe
 a pixel takes the label of the nearest one. Labels may have fields, of which all go the same way.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from minifcn.data.bicubic import bicubic_surface
 
 Colour = Sequence[float] | np.ndarray
 Pair = tuple[np.ndarray, np.ndarray]
@@ -100,7 +101,7 @@ def elastic(
     """
     H, W = labels.shape
     grid = rng.normal(0, sigma, (2, knots, knots))
-    down, right = (np.einsum("yi,ij,xj->yx", _bicubic(H, knots), d, _bicubic(W, knots)) for d in grid)
+    down, right = (bicubic_surface(displacements, H, W) for displacements in grid)
     return _sample(image, labels, np.arange(H)[:, None] + down, np.arange(W)[None, :] + right, fill)
 
 
@@ -152,20 +153,6 @@ def _sample(image: np.ndarray, labels: np.ndarray, y: np.ndarray, x: np.ndarray,
     new_image = np.rint((1 - v) * upper + v * lower).astype(np.uint8)
     new_image[outside] = np.rint(fill)
     return new_image, new_labels
-
-
-def _bicubic(size: int, knots: int) -> np.ndarray:
-    """(size, knots): how much each knot counts at each pixel, from the first knot to the last.
-
-    Keys' cubic convolution with a = -1/2 (1981, equation 8). Beyond the ends the last knot is repeated.
-    """
-    weights = np.zeros((size, knots))
-    for pixel, place in enumerate(np.linspace(0, knots - 1, size)):
-        for knot in range(math.floor(place) - 1, math.floor(place) + 3):
-            t = abs(place - knot)
-            near, far = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
-            weights[pixel, min(max(knot, 0), knots - 1)] += near if t <= 1 else far if t < 2 else 0
-    return weights
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {

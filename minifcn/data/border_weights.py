@@ -20,7 +20,7 @@ WEIGHTED_LABELS = np.dtype([("label", np.uint8), ("weight", np.float32)])
 
 
 @runtime_checkable
-class Cells(Dataset, Protocol):
+class WithInstances(Dataset, Protocol):
     """A dataset that also knows the instances, (H, W) integers, of each image."""
 
     def instances(self, index: int) -> np.ndarray: ...
@@ -88,7 +88,9 @@ class BorderWeighted:
     The weights of an image are computed when it is first asked for, and kept.
     """
 
-    def __init__(self, dataset: Cells, class_weights: tuple[float, float] | np.ndarray = (1.0, 1.0)) -> None:
+    def __init__(
+        self, dataset: WithInstances, class_weights: tuple[float, float] | np.ndarray = (1.0, 1.0)
+    ) -> None:
         self.dataset, self.class_weights, self.class_names = dataset, class_weights, dataset.class_names
         self._weights: dict[int, np.ndarray] = {}
 

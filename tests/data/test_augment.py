@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from minifcn.data.augment import (
     AUGMENTATIONS,
-    _bicubic,
     _sample,
     elastic,
     flip,
@@ -221,21 +220,6 @@ def test_elastic_moves_the_centre_by_sigma():
     np.testing.assert_allclose(np.mean(moves, axis=0), 0, atol=2.5)
     np.testing.assert_allclose(np.std(moves, axis=0), 10, atol=1.7)
     assert abs(np.corrcoef(np.transpose(moves))[0, 1]) < 0.25
-
-
-@given(size=st.integers(2, 50), knots=st.integers(2, 6))
-def test_bicubic_interpolation(size, knots):
-    weights = _bicubic(size, knots)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
-    dense = _bicubic((knots - 1) * size + 1, knots)
-    np.testing.assert_allclose(dense[::size], np.eye(knots), atol=1e-12)  # through the knots
-    inner = slice(size, (knots - 2) * size + 1)  # where no knot is missing: parabolas are met exactly
-    places = np.linspace(0, knots - 1, len(dense))
-    np.testing.assert_allclose((dense @ np.arange(knots) ** 2)[inner], places[inner] ** 2, atol=1e-9)
-
-
-def test_bicubic_known_values():
-    np.testing.assert_allclose(_bicubic(7, 4)[3], np.array([-1, 9, 9, -1]) / 16)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minifcn import models, predict, train, training, weights
+from minifcn import models, predict, train, weights
 from minifcn.checkpoint import Checkpoint
-from minifcn.data import Preprocessing, channel_statistics
+from minifcn.data import TOYS, Preprocessing, channel_statistics
 from minifcn.data.palette import VOC_CLASS_NAMES
 from minifcn.errors import InputError
 from minifcn.models import BACKBONES, backbones
@@ -19,8 +19,7 @@ from minifcn.training import Training, open_data
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
-    monkeypatch.setattr(training, "TOY_IMAGES", 20)
-    monkeypatch.setattr(training, "TOY_HELD_OUT", 4)
+    monkeypatch.setitem(TOYS, "shapes", TOYS["shapes"]._replace(images=20, held_out=4))
 
 
 STATED = Preprocessing((104.5, 116.5, 122.5), (1.0, 2.0, 3.0), "BGR")
