@@ -7,7 +7,7 @@ python -m minifcn.evaluate --checkpoint best.npz --data FOLDER
 import argparse
 
 from minifcn import metrics
-from minifcn.data import TOYS, Dataset, open_folder
+from minifcn.data import FORMATS, TOYS, Dataset, open_folder
 from minifcn.errors import InputError, says_errors
 from minifcn.kernels.jit import announce_compilation, set_threads
 from minifcn.progress import progress
@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--toy", nargs="?", const="shapes", choices=TOYS, help="on the held-out toy images; default: shapes"
     )
     where.add_argument("--data", metavar="FOLDER", default="", help="on the validation images of this folder")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="", help="the layout of FOLDER; by default found out by looking"
+    )
     parser.add_argument("--threads", metavar="N", type=int, default=0, help="processors to use; 0 means all")
     options = parser.parse_args(arguments)
 
@@ -32,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
         set_threads(options.threads)
     announce_compilation()
     segmenter = Segmenter.load(options.checkpoint)
-    validation: Dataset = TOYS[options.toy].validation() if options.toy else open_folder(options.data)[1]
+    validation: Dataset = (
+        TOYS[options.toy].validation() if options.toy else open_folder(options.data, options.format)[1]
+    )
     if validation.class_names != segmenter.class_names:
         raise InputError(
             f"{options.checkpoint} knows the classes {', '.join(segmenter.class_names)}; "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS, TOYS
+from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS, FORMATS, TOYS
 from minifcn.errors import InputError
 from minifcn.models import BACKBONES, MODELS
 from minifcn.objective import LOSSES, takes_weights
@@ -31,7 +31,8 @@ class Settings:
     """
 
     toy: str = _option("", "train on toy data, made on the spot; by default shapes", tuple(TOYS), "shapes")
-    data: str = _option("", "train on your own data: a folder of images/ and masks/, or in PASCAL VOC layout")
+    data: str = _option("", "train on a folder of images/ and masks/, or in a layout of docs/data.md")
+    format: str = _option("", "the layout of that folder; by default found out by looking", tuple(FORMATS))
     model: str = _option("fcn8s", "the network", tuple(MODELS))
     backbone: str = _option("small", "its backbone, the layers before the scores", tuple(BACKBONES))
     weights: str = _option("", "start from the weights in this .pth, .safetensors, .caffemodel or .npz file")

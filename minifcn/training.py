@@ -289,7 +289,7 @@ def open_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """The images to learn from and the held-out ones."""
     if settings.toy:
         return TOYS[settings.toy].training(settings.seed), TOYS[settings.toy].validation()
-    return open_folder(settings.data)
+    return open_folder(settings.data, settings.format)
 
 
 def _score_maps(loss: str, class_names: tuple[str, ...]) -> int:

@@ -7,17 +7,18 @@ from minifcn.data.buildings import Buildings
 from minifcn.data.cells import Cells
 from minifcn.data.class_weights import CLASS_WEIGHTS
 from minifcn.data.dataset import Dataset, channel_statistics
-from minifcn.data.folder import open_folder
 from minifcn.data.images import read_image, read_labels
 from minifcn.data.lines import Lines
 from minifcn.data.palette import voc_palette, write_label_png
 from minifcn.data.preprocessing import Preprocessing
+from minifcn.data.readers import FORMATS, open_folder
 from minifcn.data.shapes import Shapes
 from minifcn.data.toys import TOYS
 
 __all__ = [
     "AUGMENTATIONS",
     "CLASS_WEIGHTS",
+    "FORMATS",
     "TOYS",
     "BorderWeighted",
     "Buildings",

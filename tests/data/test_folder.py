@@ -206,7 +206,7 @@ def test_split_files_that_name_what_is_not_there(tmp_path):
 def test_one_split_file_is_not_enough(tmp_path, name):
     root = plain(tmp_path, "abc")
     (root / name).write_text("a\n")
-    assert "needs both train.txt and val.txt" in refusal(root)
+    assert "needs both its training and its validation file" in refusal(root)
 
 
 def test_split_files_that_are_no_text(tmp_path):
