@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from minifcn.data import AUGMENTATIONS, voc_palette
+from minifcn.data import AUGMENTATIONS, Dataset, voc_palette
 from minifcn.files import replacing
 
 WRONG = (230, 60, 40)
@@ -69,6 +69,19 @@ def predictions(
     _save(figure, path)
 
 
+def samples(datasets: Sequence[Dataset], path: str | os.PathLike, count: int = 6) -> None:
+    """A contact sheet: the first images of each dataset, and below them their labels as colours on top."""
+    figure, grid = _figure(2 * len(datasets), count, (1.6 * count, 3.3 * len(datasets)))
+    for k, dataset in enumerate(datasets):
+        for i in range(count):
+            image, labels = dataset[i]
+            for ax, picture in zip(grid[2 * k : 2 * k + 2, i], (image, _marked(image, labels))):
+                ax.imshow(picture, interpolation="antialiased")
+                ax.set_axis_off()
+        grid[2 * k, 0].set_title(", ".join(dataset.class_names), fontsize=10, loc="left")
+    _save(figure, path)
+
+
 def augmentations(
     image: np.ndarray, labels: np.ndarray, path: str | os.PathLike, draws: int = 6, seed: int = 0
 ) -> None:
@@ -84,9 +97,7 @@ def augmentations(
             *(function(image, labels, rng, image.mean(axis=(0, 1))) for _ in range(draws)),
         ]
         for ax, (picture, truth) in zip(row, pairs):
-            shown = overlay(picture, truth, 0.4)
-            shown[truth == 255] = 255
-            ax.imshow(shown, interpolation="nearest")
+            ax.imshow(_marked(picture, truth), interpolation="nearest")
             ax.set(xticks=[], yticks=[])
         row[0].set_title(name, fontsize=10, loc="left")
     _save(figure, path)
@@ -146,6 +157,13 @@ def heatmaps(
             figure.colorbar(last, ax=ax, fraction=0.046, pad=0.03)
         ax.set_title(title, fontsize=8)
     _save(figure, path)
+
+
+def _marked(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The image with its labels on top, white where they are ignored."""
+    picture = overlay(image, labels)
+    picture[labels == 255] = 255
+    return picture
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:

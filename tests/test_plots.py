@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from minifcn import plots
-from minifcn.data import AUGMENTATIONS, Shapes
+from minifcn.data import AUGMENTATIONS, Lines, Shapes
 
 
 def test_the_contact_sheet_has_a_row_for_each_augmentation_and_white_where_nothing_is(tmp_path):
@@ -20,3 +20,12 @@ def test_the_contact_sheet_has_a_row_for_each_augmentation_and_white_where_nothi
     jittered = list(AUGMENTATIONS).index("jitter")
     assert (parts[jittered, 1:] < parts[jittered, 0]).all()
     assert (sheet != other).any(), "another seed shows other draws"
+
+
+def test_the_sheet_of_samples_shows_images_and_labels(tmp_path):
+    plots.samples([Shapes(3, 32), Lines(3, 32)], tmp_path / "a.png", count=3)
+    plots.samples([Shapes(3, 32), Lines(3, 32, seed=1)], tmp_path / "b.png", count=3)
+    sheet, other = (np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("a.png", "b.png"))
+    changed = (sheet != other).any(axis=2)
+    half = len(changed) // 2
+    assert not changed[: half - 20].any() and changed[half + 20 :].mean() > 0.4
