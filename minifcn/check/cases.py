@@ -22,6 +22,7 @@ except ImportError as error:
     raise ImportError(message, name=error.name) from error
 
 SPREAD = 2.0  # drawn numbers lie between -SPREAD and SPREAD
+SIMPLE = np.array([1, 2, -1, 3, -2, 0.5])
 Case = tuple[Layer, Shape]  # a float64 layer and a shape of input that it accepts
 
 _seeds = st.integers(0, 2**32 - 1)
@@ -41,6 +42,18 @@ def _shuffled_grid(shape, seed):
     rng, size = np.random.default_rng(seed), int(np.prod(shape))
     grid = (np.arange(size) - size // 2 + 0.5) * (2 * SPREAD / max(size, 1))
     return np.asarray(rng.choice([-1.0, 1.0]) * rng.permutation(grid).reshape(shape))
+
+
+def simple(shape: Shape, values: np.ndarray = SIMPLE) -> st.SearchStrategy[np.ndarray]:
+    """Arrays of a few numbers that one can calculate with in the head. They shrink to the first of them."""
+    size = int(np.prod(shape))
+    numbers = st.binary(min_size=size, max_size=size)  # one draw for all of them, so it is quick
+    return numbers.map(lambda drawn: values[np.frombuffer(drawn, np.uint8) % len(values)].reshape(shape))
+
+
+def arguments(**strategies: st.SearchStrategy) -> st.SearchStrategy[dict]:
+    """Dictionaries with these keys, always in this order (`st.fixed_dictionaries` shuffles them)."""
+    return st.tuples(*strategies.values()).map(lambda drawn: dict(zip(strategies, drawn)))
 
 
 @st.composite

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from minifcn.check.cases import conv2d, conv_transpose2d, distinct, images, pooling
+from minifcn.check.cases import arguments, conv2d, conv_transpose2d, distinct, images, pooling, simple
 from minifcn.layers import AvgPool2d, Conv2d, ConvTranspose2d, MaxPool2d
 
 POOLS = [pooling(MaxPool2d), pooling(AvgPool2d)]
@@ -30,6 +30,22 @@ def test_distinct_numbers_come_in_any_order_and_sign():
     for numbers in ((-2, 2), (2, -2), (2,), (-2,)):
         wanted = np.array(numbers) / len(numbers)
         exists(distinct(wanted.shape), lambda x, wanted=wanted: np.allclose(x, wanted))
+
+
+@given(shape=st.lists(st.integers(0, 4), max_size=4).map(tuple), data=st.data())
+def test_simple_numbers(shape, data):
+    x = data.draw(simple(shape))
+    assert x.shape == shape and set(x.ravel()) <= {1, 2, -1, 3, -2, 0.5}
+
+
+def test_simple_numbers_shrink_to_what_is_needed():
+    x = find(simple((2, 2)), lambda x: x[1, 0] < 0, settings=settings(database=None))
+    assert x.tolist() == [[1, 1], [-1, 1]]
+
+
+@given(case=arguments(b=st.integers(), a=st.text()))
+def test_arguments_keep_their_order(case):
+    assert list(case) == ["b", "a"] and isinstance(case["b"], int) and isinstance(case["a"], str)
 
 
 @given(x=images(largest=3, channels=2))

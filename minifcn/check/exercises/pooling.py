@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minifcn import geometry
-from minifcn.check.cases import simple
+from minifcn.check.cases import arguments, simple
 from minifcn.check.exercise import Exercise, Mistake
 from minifcn.check.exercises.pooling_gradients import (
     avg_pool2d_backward,
@@ -193,9 +193,7 @@ receptive_field = Exercise(
     name="receptive_field",
     lesson=4,
     reference=field_and_stride,
-    cases=st.fixed_dictionaries(
-        {"layers": st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=5)}
-    ),
+    cases=arguments(layers=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=5)),
     returns=("size", "stride"),
     mistakes=(
         Mistake(

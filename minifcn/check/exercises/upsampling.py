@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minifcn import initialize
-from minifcn.check.cases import simple
+from minifcn.check.cases import arguments, simple
 from minifcn.check.exercise import Exercise
 from minifcn.check.exercises.painting import GATHERING_MISTAKES, PAINTING_MISTAKES, backward, paint
 from minifcn.check.exercises.tents import COVERAGE_MISTAKES, TENT_MISTAKES, count, tent
@@ -86,7 +86,7 @@ bilinear_kernel = Exercise(
     name="bilinear_kernel",
     lesson=7,
     reference=tent,
-    cases=st.fixed_dictionaries({"size": st.integers(2, 16)}),
+    cases=arguments(size=st.integers(2, 16)),
     returns=("kernel",),
     mistakes=TENT_MISTAKES,
     hints=(
@@ -103,9 +103,7 @@ coverage = Exercise(
     name="coverage",
     lesson=7,
     reference=count,
-    cases=st.fixed_dictionaries(
-        {"size": st.integers(1, 5), "kernel": st.integers(1, 6), "stride": st.integers(1, 4)}
-    ),
+    cases=arguments(size=st.integers(1, 5), kernel=st.integers(1, 6), stride=st.integers(1, 4)),
     returns=("counts",),
     mistakes=COVERAGE_MISTAKES,
     hints=(
