@@ -71,8 +71,8 @@ class _Rectangle(NamedTuple):
         """The part of the picture where it lies."""
         reach = math.hypot(self.long, self.wide) + 1
         return (
-            slice(max(0, int(self.y - reach)), max(0, min(height, int(self.y + reach) + 2))),
-            slice(max(0, int(self.x - reach)), max(0, min(width, int(self.x + reach) + 2))),
+            slice(*np.clip((int(self.y - reach), int(self.y + reach) + 2), 0, height)),
+            slice(*np.clip((int(self.x - reach), int(self.x + reach) + 2), 0, width)),
         )
 
     def along(self, box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
