@@ -13,7 +13,7 @@ from PIL import Image
 
 from minifcn import evaluate, predict, train
 from minifcn.checkpoint import Checkpoint
-from minifcn.data import voc_palette
+from minifcn.data import TOYS, voc_palette
 from minifcn.kernels import jit
 from minifcn.models import fcn8s
 from minifcn.segmenter import Segmenter
@@ -130,6 +130,20 @@ def test_evaluate_prints_the_table(tmp_path, capsys):
     assert pixels == 200 * 64 * 64
 
 
+def test_evaluate_on_another_toy_with_one_score_map(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(TOYS, "cells", TOYS["cells"]._replace(held_out=3))
+    net = fcn8s(1, rng=0, widths=(4, 4, 4, 4, 4), convs=1, fc=4)
+    net.params["score_fr.bias"][...] = 1.0  # all is a cell
+    Checkpoint(net.recipe, net.params, ("ground", "cell"), (9.0, 9.0, 9.0), 64.0).save(tmp_path / "c.npz")
+    evaluate.main(["--checkpoint", str(tmp_path / "c.npz"), "--toy", "cells"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:3]]
+    assert [row[0] for row in rows] == ["ground", "cell"]
+    assert (float(rows[0][2]), float(rows[1][2])) == (0.0, 100.0), "the accuracy of either class"
+    assert "the data has background, circle" in fails(
+        capsys, evaluate.main, "--checkpoint", str(tmp_path / "c.npz"), "--toy"
+    )
+
+
 def test_evaluate_with_a_number_of_threads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(jit, "_threads", 4096)
     evaluate.main(["--checkpoint", str(checkpoint(tmp_path / "c.npz")), "--toy", "--threads", "1"])
@@ -155,6 +169,9 @@ def test_evaluate_wants_the_classes_of_the_checkpoint(tmp_path, capsys):
         ([], "either --toy or --data"),
         (["--toy", "--data", "x"], "either --toy or --data"),
         (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--data", ".", "--format", "voc"], "found an empty folder, looked for\n  JPEGImages/"),
+        (["--toy", "--loss", "binary"], "the data has background, circle, square, triangle"),
+        (["--toy", "--border-weights"], "this data has no instances"),
         (["--toy", "--threads", "4096"], "threads is 4096"),
         (["--toy", "--backbone", "alexnet"], "fcn8s needs pool3, which AlexNet has not"),
         (["--resume", "nowhere"], "nowhere holds no run to resume"),
