@@ -40,7 +40,10 @@ def _made(base: Make, change: Callable[[np.ndarray], Any], output: str) -> Test:
 
     def make(trial):
         array = base(trial)
-        return None if array is None else np.asarray(change(array))
+        try:
+            return None if array is None else np.asarray(change(array))
+        except ValueError:  # it needs more axes than this case has
+            return None
 
     return agrees(make, output)
 
@@ -80,11 +83,11 @@ def factors(base: Make, output: str, wrong: Sequence[Trial]) -> Iterator[tuple[s
 
             def times(trial, power, name=name, count=count):
                 array = base(trial)
-                return (
-                    None
-                    if array is None
-                    else np.asarray(array * float(max(count(trial.case[name]), 1)) ** power)
-                )
+                try:
+                    number = float(max(count(trial.case[name]), 1))
+                except IndexError:  # it counts along an axis that this case does not have
+                    return None
+                return None if array is None else np.asarray(array * number**power)
 
             mean = f"{output} is divided by {what}, and should not be: a mean where the sum is asked."
             yield mean, agrees(partial(times, power=-1), output)
@@ -215,7 +218,7 @@ def _shifted(output, step):
         if not isinstance(found, np.ndarray):
             return None
         expected = trial.expected[output]
-        if found.shape != expected.shape:
+        if found.shape != expected.shape or found.ndim != len(step):
             return False
         nearness = np.broadcast_to(_nearness(trial, output), found.shape)[later]
         if equal(expected[later], expected[earlier], nearness):

@@ -28,4 +28,5 @@ LESSONS = {
     "upsampling": ("bilinear_kernel", "conv_transpose2d", "conv_transpose2d_backward", "coverage"),
     "skips": ("crop", "crop_offset", "crop_backward", "network_backward", "dice"),
 }
-MODULE_OF = {name: module for module, names in LESSONS.items() for name in names}
+OWN_FILE = {"output_size": "sizes", "conv_matrix": "large_matrix"}  # the others are in that of their lesson
+MODULE_OF = {name: module for module, names in LESSONS.items() for name in names} | OWN_FILE

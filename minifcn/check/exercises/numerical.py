@@ -35,11 +35,15 @@ def _one_side(h):
 
 
 def _single(h):
-    return lambda f, x: _central(np.float32(h))(f, x.astype(np.float32))
+    def slope(f, x, step):
+        up, down = (x + step).astype(np.float32), (x - step).astype(np.float32)
+        return (f(up) - f(down)) / np.float32(2 * h)
+
+    return lambda f, x: _for_each(x, lambda unit: slope(f, x, h * unit))
 
 
-SMALL_STEPS = [10.0**-k for k in range(7, 17)]
-LARGE_STEPS = [0.5, *(10.0**-k for k in range(1, 5))]
+SMALL_STEPS = [10.0**-k for k in range(8, 17)]
+LARGE_STEPS = [0.5, *(10.0**-k for k in range(1, 4))]
 
 MISTAKES = (
     Mistake(

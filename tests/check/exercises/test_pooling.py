@@ -68,6 +68,7 @@ def test_the_reference_is_right(exercise):
     assert exercise(exercise.reference).right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exercise", "mistake"),
     MISTAKES,
