@@ -29,7 +29,7 @@ from minifcn.progress import StatusLine
 
 FOLDER = Path(__file__).parent
 PATIENCE = 120  # seconds for a cell; the first one may compile kernels
-COLOURS = 128  # of a picture in a notebook: a quarter of the bytes, and hardly seen
+COLOURS = 256  # of a picture in a notebook: a third of the bytes, and hardly seen
 THUMBNAIL = 320  # pixels wide, or high
 MOST_BYTES = 1_000_000  # of a notebook
 
@@ -183,10 +183,9 @@ def _decoded(text: str) -> Image.Image:
 
 
 def _png(picture: Image.Image) -> bytes:
+    """With fewer colours. Pillow's other methods take the colour of a small thing from a larger one beside it."""
     file = io.BytesIO()
-    few = picture.quantize(
-        COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-    )  # keeps rare bright colours
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     few.save(file, format="PNG", optimize=True)
     return file.getvalue()
 
