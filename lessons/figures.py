@@ -83,8 +83,9 @@ def matrix(
         return
     for (row, column), value in np.ndenumerate(array):
         if np.isfinite(value):
-            colour = GREY if value == 0 else _readable(shown.cmap(shown.norm(value)))
-            ax.text(column, row, _short(value), ha="center", va="center", fontsize=size, color=colour)
+            text = _short(value)
+            colour = GREY if text == "0" else _readable(shown.cmap(shown.norm(value)))
+            ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
     lines = {"color": PALE, "linewidth": 0.6, "zorder": 1}
     ax.vlines(np.arange(0.5, array.shape[1] - 1), -0.5, array.shape[0] - 0.5, **lines)
     ax.hlines(np.arange(0.5, array.shape[0] - 1), -0.5, array.shape[1] - 0.5, **lines)

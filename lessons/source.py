@@ -54,7 +54,7 @@ class Lesson:
             new = new_markdown_cell if cell.cell_type == "markdown" else new_code_cell
             metadata = {"tags": tags(cell)} if tags(cell) else {}
             name = f"lesson-{self.number}-cell-{len(cells) + 1:02d}"
-            cells.append(new(cell.source, id=name, metadata=metadata))
+            cells.append(new(cell.source.strip("\n"), id=name, metadata=metadata))
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 

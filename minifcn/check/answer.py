@@ -38,6 +38,7 @@ class Answer:
         from minifcn.check.picture import picture
 
         style = f"border-left: 4px solid {COLOURS[self.state]}; padding-left: 1em; white-space: pre-wrap"
+        style += "; word-break: normal"  # JupyterLab would break lines within words
         image = picture(self.trial) if self.trial else ""
         return f'<pre style="{style}">{html.escape(self.text)}</pre>{image}'
 

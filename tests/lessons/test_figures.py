@@ -60,6 +60,7 @@ def test_a_matrix_shows_its_numbers_where_they_are():
     figures.matrix(ax, [[0, -0.001, 2], [1.5, np.nan, -3.14159]])
     texts = {text.get_position(): text.get_text() for text in ax.texts}
     assert texts == {(0, 0): "0", (1, 0): "0", (2, 0): "2", (0, 1): "1.5", (2, 1): "-3.14"}
+    assert {text.get_text() for text in ax.texts if text.get_color() == figures.GREY} == {"0"}
 
 
 def test_a_large_matrix_is_colours_only_and_compared_ones_share_a_scale():

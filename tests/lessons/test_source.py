@@ -17,6 +17,8 @@ EXAMPLE = '''\
 # [one link](https://example.org/of_words) and "it's".
 
 # %% tags=["exercise"]
+
+
 def twice(x):
     """2x."""
     raise NotImplementedError
@@ -55,7 +57,7 @@ def test_a_source_says_what_is_in_it(example):
 def test_a_notebook_has_the_stub_or_the_solution(example, solved, body):
     cells = example.notebook(solved).cells
     assert [cell.id for cell in cells] == [f"lesson-07-cell-{k:02d}" for k in (1, 2, 3)]
-    assert cells[1].source.endswith(body)
+    assert cells[1].source.startswith("def twice(x):\n") and cells[1].source.endswith(body)
     assert tags(cells[1]) == ["solution" if solved else "exercise"]
 
 
