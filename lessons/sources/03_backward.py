@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3. Backward by hand
 #
-# **How does a weight at one end of a network learn what the loss, at the other end, wants of it?** By numbers that
-# are handed back from layer to layer. You will write the step that hands them back through a convolution, and a check
-# that believes nobody, not even you.
+# **How does a weight at one end of a network learn what the loss, at the other end, wants of it?** By numbers
+# that are handed back from layer to layer. You will write the step that hands them back through a convolution,
+# and a check that believes nobody, not even you.
 
 # %%
 import figures
