@@ -1,4 +1,4 @@
-"""The checker and the mistakes planted in right functions: all are caught, nine in ten are named, none is made up."""
+"""The checker and mistakes planted in right functions: all are caught, nine in ten are named, none is made up."""
 
 import pytest
 
