@@ -422,6 +422,7 @@ right.axvspan(-h, h, color=figures.PALE, zorder=0)
 for ax in (left, right):
     ax.legend(fontsize=9)
     ax.grid(alpha=0.3)
+    ax.set_xticks((-1, -0.5, 0, 0.5, 1))
 print("at x = 0 the difference says", measured[200], "whatever h is")
 
 # %% [markdown]
