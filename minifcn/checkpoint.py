@@ -1,7 +1,7 @@
 """Checkpoints: one .npz file with everything that is needed to predict, and to train on.
 
-Arrays lie in it as "params/conv1_1.weight" and "optimizer/…"; the rest — the recipe of the network, the class
-names, the mean, the step, the history — is JSON under "meta". Nothing in it is ever executed (no pickles).
+Arrays lie in it as "params/conv1_1.weight", "state/…" and "optimizer/…"; the rest — the recipe of the network, the
+class names, the mean, the step, the history — is JSON under "meta". Nothing in it is ever executed (no pickles).
 """
 
 import json
@@ -24,9 +24,9 @@ FORMAT = 1
 class Checkpoint:
     """A trained network at rest.
 
-    `recipe` rebuilds the network (models.build), `params` are its parameters by name. `mean`, `std` and
-    `channels` are what its images were normalised with (data.Preprocessing). `optimizer` and `progress` are there
-    in last.npz only: training goes on from them.
+    `recipe` rebuilds the network (models.build), `params` are its parameters by name, `state` what its layers
+    remember from training. `mean`, `std` and `channels` are what its images were normalised with
+    (data.Preprocessing). `optimizer` and `progress` are there in last.npz only: training goes on from them.
     """
 
     recipe: dict[str, Any]
@@ -37,6 +37,7 @@ class Checkpoint:
     channels: str = "RGB"
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the file; at no moment is there half a file under its name. OSError if it cannot be written."""
@@ -50,6 +51,7 @@ class Checkpoint:
             "progress": self.progress,
         }
         arrays = {f"params/{name}": array for name, array in self.params.items()}
+        arrays |= {f"state/{name}": array for name, array in self.state.items()}
         arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.items()}
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
@@ -65,7 +67,7 @@ class Checkpoint:
             meta = json.loads(str(arrays.pop("meta")))
             if meta["format"] != FORMAT:
                 raise InputError(f"{path} has checkpoint format {meta['format']}; expected {FORMAT}")
-            groups: dict[str, dict[str, np.ndarray]] = {"params": {}, "optimizer": {}}
+            groups: dict[str, dict[str, np.ndarray]] = {"params": {}, "state": {}, "optimizer": {}}
             for name, array in arrays.items():
                 group, _, name = name.partition("/")
                 groups[group][name] = array
@@ -106,8 +108,9 @@ class Checkpoint:
             raise ValueError(f"{self.recipe['classes']} classes have the names {', '.join(self.class_names)}")
 
     def restore(self, net: Network, path: str | os.PathLike) -> None:
-        """Put the parameters into `net`. InputError with the names and shapes that differ; `path` is for it."""
+        """Put parameters and state into `net`. InputError with what differs; `path` is for the message."""
         try:
             net.load_params(self.params)
+            net.load_state(self.state)
         except ValueError as error:
             raise InputError(f"{path}: {error}") from None

@@ -28,7 +28,7 @@ class View(NamedTuple):
     """Along one axis: pixel i of a node is centred on stride i + offset of another and sees first … last.
 
     `first` and `last` are relative to stride i, as in a layer's footprint. A stride of 1/8 means that the node
-    has eight pixels where the other has one. A node that sees everything (behind a Flatten, say) has stride 0
+    has eight pixels where the other has one. A node that is not made of places (behind a Flatten, say) has stride 0
     and an infinite field.
     """
 
@@ -46,7 +46,8 @@ class View(NamedTuple):
 def view(net: Graph, node: str, of: str = IMAGE, axis: int = 0) -> View:
     """How `node` sees the node `of`, the image by default; axis 0 is vertical, 1 horizontal.
 
-    Where several paths lead there, the field covers all of them, and the offset is that of the first.
+    Where several paths lead there, the field covers all of them, and the offset is that of the first. A path of
+    stride 0, which brings the same to every pixel (an average over the whole image, say), tells no place.
     Raises ValueError if no path leads from `of` to `node`, or if paths have different strides.
     """
     if node != IMAGE and node not in net.nodes:
@@ -66,10 +67,11 @@ def _view(net, node, axis, fed, known):
         footprint = layer.footprint(which)
         if footprint is not None and source in fed:
             views.append(_compose(_view(net, source, axis, fed, known), footprint[axis]))
-    if len({v.stride for v in views}) > 1:
-        raise ValueError(f"{node} joins branches of strides {', '.join(str(v.stride) for v in views)}")
+    placed = [v for v in views if v.stride] or views
+    if len({v.stride for v in placed}) > 1:
+        raise ValueError(f"{node} joins branches of strides {', '.join(str(v.stride) for v in placed)}")
     first, last = min(v.first for v in views), max(v.last for v in views)
-    known[node] = View(views[0].stride, views[0].offset, first, last)
+    known[node] = View(placed[0].stride, placed[0].offset, first, last)
     return known[node]
 
 
@@ -85,7 +87,7 @@ def _fed_by(net, of):
 def _compose(inner: View, outer) -> View:
     """What a layer with footprint `outer` sees through a node that has the view `inner`."""
     if outer.last == float("inf"):
-        return View(Fraction(0), 0.0, -float("inf"), float("inf"))
+        return View(inner.stride * outer.stride, inner.offset, -float("inf"), float("inf"))
     first, last = Fraction(outer.first), Fraction(outer.last)
     return View(
         inner.stride * outer.stride,

@@ -109,11 +109,14 @@ def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0) -> list[Ti
 
     An output pixel is right if all it sees lies in its tile, or beyond the image, where one pass sees the
     same padding. And the tile has to start where the strided layers of one pass would also have stopped: at a
-    multiple of all strides of the network. Raises ValueError if `tile` leaves nothing to keep.
+    multiple of all strides of the network. Raises ValueError if `tile` leaves nothing to keep, or if the network's
+    outputs depend on the whole image.
     """
     seen = view(net, net.output, axis=axis)
     if seen.stride.denominator != 1 or seen.stride == 0:
         raise ValueError(f"the network has a stride of {seen.stride}; tiles need a whole one, at least 1")
+    if seen.field == float("inf"):
+        raise ValueError("an output of the network depends on the whole image: it cannot be cut into tiles")
     stride = int(seen.stride)
     alignment = lcm(*(view(net, name, axis=axis).stride.numerator for name in _visible(net)))
     size, total = image_shape[axis], net.shapes((1, *image_shape))[net.output][1 + axis]

@@ -158,6 +158,20 @@ class Network:
         }
 
     @property
+    def state(self) -> dict[str, np.ndarray]:
+        """What layers remember from training, by names such as "bn1.running_mean": the arrays, not copies."""
+        return {
+            f"{name}.{key}": array
+            for name, node in self.nodes.items()
+            for key, array in node.layer.state.items()
+        }
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Parameters and state: all numbers that the network computes with."""
+        return self.params | self.state
+
+    @property
     def trainable(self) -> dict[str, np.ndarray]:
         """The parameters of the layers that are not frozen: those that `backward` gives gradients of."""
         return {
@@ -171,23 +185,17 @@ class Network:
 
         Raises ValueError, and changes nothing, unless names and shapes agree; the message lists what differs.
         """
-        own = self.params
-        problems = [f"{name} is missing" for name in own if name not in arrays]
-        problems += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
-        for name, array in arrays.items():
-            if name in own and own[name].shape != array.shape:
-                problems.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
-            if not np.issubdtype(array.dtype, np.floating):
-                problems.append(f"{name} is of {array.dtype}, expected floating-point numbers")
-        if problems:
-            raise ValueError("these parameters do not fit the network:\n  " + "\n  ".join(problems))
-        for name, array in arrays.items():
-            own[name][...] = array
+        _copy_by_name(arrays, self.params, "parameter")
+
+    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """The same for the `state`."""
+        _copy_by_name(arrays, self.state, "state")
 
     def astype(self, dtype: type) -> "Network":
-        """Turn all parameters into float32 or float64 (to check gradients). Returns the network itself."""
-        for node in self.nodes.values():
-            node.layer.params = {key: array.astype(dtype) for key, array in node.layer.params.items()}
+        """Turn all arrays into float32 or float64 (to check gradients). Returns the network itself."""
+        for layer, _ in self.nodes.values():
+            layer.params = {key: array.astype(dtype) for key, array in layer.params.items()}
+            layer.state = {key: array.astype(dtype) for key, array in layer.state.items()}
         return self
 
     # ---------------------------------------------------------------- forward and backward
@@ -197,13 +205,16 @@ class Network:
     ) -> tuple[np.ndarray, Tape]:
         """The output, and the tape: `tape["pool3"]` is that activation, and `backward` needs the tape.
 
-        `train` switches on what differs in training (dropout), with random numbers from `rng`.
+        `train` switches on what differs in training: dropout, with random numbers from `rng`, and the statistics
+        of the batch, which layers then remember in their state.
         """
         tape = Tape(self.nodes)
         tape[IMAGE] = images
         for run in fuse(self.nodes):
             inputs = (tape[source] for source in run.reads)
             tape[run.name], tape.caches[run.name] = run.forward(*inputs, train=train, rng=rng)
+            if train:
+                run.layer.remember(tape.caches[run.name])
         return tape[self.output], tape
 
     def backward(self, dy: np.ndarray, tape: Tape, image_gradient: bool = False) -> dict[str, np.ndarray]:
@@ -284,7 +295,7 @@ class Network:
         rows = [("name", "layer", "reads", "output", "parameters", "stride", "field")]
         rows.append((IMAGE, "", "", _times(shapes[IMAGE]), "", "1", "1"))
         for name, (layer, reads) in self.nodes.items():
-            seen = [view(self, name, axis=axis) for axis in (0, 1)]
+            strides, fields = zip(*(_seen(self, name, axis) for axis in (0, 1)))
             size = sum(array.size for array in layer.params.values())
             rows.append(
                 (
@@ -293,8 +304,8 @@ class Network:
                     ", ".join(reads),
                     _times(shapes[name]),
                     f"{size:,}" if size else "",
-                    _both(*(str(v.stride) if v.stride else "–" for v in seen)),
-                    _both(*(f"{float(v.field):g}" if v.stride else "all" for v in seen)),
+                    _both(*strides),
+                    _both(*fields),
                 )
             )
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -314,6 +325,31 @@ class Network:
 
     def __str__(self) -> str:
         return self.summary(self.image_shape)
+
+
+def _copy_by_name(arrays, own, kind):
+    """Copy into `own`. ValueError, with nothing changed, unless names and shapes agree and all are floats."""
+    problems = [f"{name} is missing" for name in own if name not in arrays]
+    problems += [f"{name} is not a {kind} of this network" for name in arrays if name not in own]
+    for name, array in arrays.items():
+        if name in own and own[name].shape != array.shape:
+            problems.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
+        if not np.issubdtype(array.dtype, np.floating):
+            problems.append(f"{name} is of {array.dtype}, expected floating-point numbers")
+    if problems:
+        raise ValueError(f"these {kind}s do not fit the network:\n  " + "\n  ".join(problems))
+    for name, array in arrays.items():
+        own[name][...] = array
+
+
+def _seen(net, name, axis):
+    """Stride and field of a node, for printing. Where branches of different strides meet it has neither."""
+    try:
+        v = view(net, name, axis=axis)
+    except ValueError:
+        return "mixed", "mixed"
+    field = float(v.field)
+    return str(v.stride) if v.stride else "–", f"{field:g}" if field < float("inf") else "all"
 
 
 def _times(shape):

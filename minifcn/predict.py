@@ -66,7 +66,7 @@ def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) 
     except ValueError as error:
         raise InputError(f"--tile: {error}") from None
     job = crc32(np.ascontiguousarray(image).data)
-    for array in segmenter.net.params.values():
+    for array in segmenter.net.arrays.values():
         job = crc32(np.ascontiguousarray(array).data, job)
     partial, journal = (out.with_name(f".{out.name}-{job:08x}.{end}") for end in ("npy", "tiles"))
     known = partial.exists() and journal.exists()

@@ -270,6 +270,7 @@ class Training:
             segmenter.preprocessing.channels,
             optimizer or {},
             progress or {},
+            self.net.state,
         )
 
     def finish(self) -> np.ndarray:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from minifcn.checkpoint import Checkpoint
 from minifcn.errors import InputError
+from minifcn.layers import BatchNorm2d
 from minifcn.models import fcn8s, fcn32s
+from minifcn.network import Network
 from minifcn.segmenter import Segmenter
 
 SMALL = {"widths": (2, 2, 3, 3, 4), "convs": 1, "fc": 5}
@@ -34,6 +36,21 @@ def test_round_trip_is_exact(tmp_path, net):
     assert found.optimizer["fc6.weight.momentum"].tolist() == [0, 1, 2]
     assert found.progress == saved.progress
     assert (found.class_names, found.mean, found.std) == (("ground", "thing"), (1.5, 2.25, 3.0), 60.5)
+
+
+def test_state_is_kept_and_put_back(tmp_path):
+    nets = [Network() for _ in range(2)]
+    for net in nets:
+        net.add("bn", BatchNorm2d(3))
+        net.recipe = {"model": "mine", "classes": 2}
+    nets[0].state["bn.running_mean"][:] = (1.5, -2, 3)
+    checkpoint(nets[0], state=nets[0].state).save(tmp_path / "c.npz")
+    found = Checkpoint.load(tmp_path / "c.npz")
+    found.restore(nets[1], "c.npz")
+    assert nets[1].state["bn.running_mean"].tolist() == [1.5, -2, 3]
+    del found.state["bn.running_var"]
+    with pytest.raises(InputError, match=r"c\.npz: (?s:.)*bn\.running_var is missing"):
+        found.restore(nets[1], "c.npz")
 
 
 def test_the_checkpoint_alone_makes_the_network(tmp_path, net):

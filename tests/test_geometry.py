@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from minifcn import initialize
 from minifcn.geometry import IMAGE, crop_offset, view
 from minifcn.layers import (
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
+    BatchNorm2d,
     Concat,
     Conv2d,
     ConvTranspose2d,
@@ -435,3 +437,28 @@ def test_an_upsampled_pixel_has_a_fraction_of_a_stride():
     net.add("up", ConvTranspose2d(1, 1, kernel_size=(64, 4), stride=(32, 2), padding=(16, 1)), IMAGE)
     assert view(net, "up", axis=0) == (Fraction(1, 32), Fraction(-31, 64), Fraction(-47, 32), Fraction(1, 2))
     assert view(net, "up", axis=1) == (Fraction(1, 2), Fraction(-1, 4), Fraction(-1), Fraction(1, 2))
+
+
+def test_a_mean_of_everything_tells_no_place():
+    """Joined with a map it leaves stride and offset as they are, and widens the field to the whole image."""
+    net = Network()
+    net.add("conv", Conv2d(3, 3, 3, stride=2), IMAGE)
+    net.add("bins", AdaptiveAvgPool2d(1))
+    net.add("back", Crop(), "conv", "bins")
+    net.add("sum", Add(), "bins", "back")
+    for reads in (("bins", "back"), ("back", "bins")):
+        joined = Network()
+        for name, (layer, sources) in net.nodes.items():
+            joined.add(name, layer, *(reads if name == "sum" else sources))
+        v = view(joined, "sum")
+        assert (v.stride, v.offset, v.field) == (2, view(net, "conv").offset, math.inf)
+
+
+def test_statistics_of_the_batch_keep_the_place_and_see_everything():
+    net = Network()
+    net.add("conv", Conv2d(3, 3, 3, stride=2), IMAGE)
+    net.add("bn", BatchNorm2d(3, batch_statistics=True))
+    net.add("more", Conv2d(3, 3, 3))
+    assert (view(net, "bn").stride, view(net, "bn").offset) == (2, 1)
+    assert (view(net, "more").stride, view(net, "more").offset, view(net, "more").field) == (2, 3, math.inf)
+    assert str(net).splitlines()[-2].split()[-1] == "all"

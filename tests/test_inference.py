@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minifcn import inference, models, surgery
 from minifcn.geometry import view
-from minifcn.layers import AvgPool2d, Conv2d, Crop, Flatten, Linear, MaxPool2d, ReLU
+from minifcn.layers import AvgPool2d, BatchNorm2d, Conv2d, Crop, Flatten, Linear, MaxPool2d, ReLU
 from minifcn.network import Network
 
 seeds = st.integers(0, 2**32 - 1)
@@ -395,3 +395,11 @@ def test_a_tile_that_is_too_small_says_what_would_do():
         ValueError, match=rf"a tile of {least - 40} pixels is too small: the network needs {least}"
     ):
         inference.tiled(net, np.zeros((900, 900, 3), np.float32), least - 40)
+
+
+def test_what_sees_the_whole_image_cannot_be_cut_into_tiles():
+    net = Network()
+    net.add("conv", Conv2d(3, 2, 3), "image")
+    net.add("bn", BatchNorm2d(2, batch_statistics=True))
+    with pytest.raises(ValueError, match="depends on the whole image: it cannot be cut into tiles"):
+        inference.tiles(net, (64, 64, 3), 32)

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.geometry import IMAGE
-from minifcn.layers import Add, AvgPool2d, Concat, Conv2d, Crop, Dropout, Linear, MaxPool2d, ReLU, Tanh
+from minifcn.layers import (
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Crop,
+    Dropout,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Tanh,
+)
 from minifcn.layers.base import Layer
 from minifcn.network import Network, fuse
 
@@ -588,3 +600,69 @@ def test_printing_a_network_that_is_trained_whole_just_counts():
     lines = str(net).splitlines()
     assert lines[-1] == "138 parameters"
     assert "5x16x15x4" in lines[4].split()
+
+
+def test_printing_where_branches_of_different_strides_meet():
+    net = Network(image_shape=(1, 8, 8, 3))
+    net.add("pool", MaxPool2d(2), IMAGE)
+    net.add("crop", Crop(), IMAGE, "pool")
+    net.add("sum", Add(), "pool", "crop")
+    net.add("behind", Conv2d(3, 1, 3))
+    for line in str(net).splitlines()[-3:-1]:
+        assert line.split()[-2:] == ["mixed", "mixed"]
+
+
+# ---------------------------------------------------------------- what layers remember
+
+
+def normalized(rng=0):
+    net = Network()
+    net.add("bn1", BatchNorm2d(3), IMAGE)
+    net.add("conv", Conv2d(3, 2, 3, rng=rng))
+    net.add("bn2", BatchNorm2d(2))
+    return net
+
+
+def test_only_training_is_remembered(images):
+    net = normalized()
+    before = {name: array.copy() for name, array in net.state.items()}
+    assert list(before) == ["bn1.running_mean", "bn1.running_var", "bn2.running_mean", "bn2.running_var"]
+    net.forward(images)
+    net(images)
+    assert_same(net.state, before)
+    _, tape = net.forward(images, train=True)
+    mean = images.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(net.state["bn1.running_mean"], 0.1 * mean, rtol=1e-5, atol=1e-7)
+    mean = tape["conv"].mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(net.state["bn2.running_mean"], 0.1 * mean, rtol=1e-5, atol=1e-7)
+
+
+def test_state_is_loaded_by_name_and_counts(images):
+    net, other = normalized(), normalized(rng=1)
+    net.forward(images, train=True)
+    other.load_params(net.params)
+    assert not np.array_equal(other(images), net(images))
+    other.load_state(net.state)
+    np.testing.assert_array_equal(other(images), net(images))
+    assert not np.shares_memory(other.state["bn1.running_mean"], net.state["bn1.running_mean"])
+    assert net.arrays == net.params | net.state
+    state = net.state
+    state["bn3.running_mean"] = state.pop("bn1.running_mean")
+    with pytest.raises(ValueError) as error:
+        other.load_state(state)
+    assert str(error.value).splitlines() == [
+        "these states do not fit the network:",
+        "  bn1.running_mean is missing",
+        "  bn3.running_mean is not a state of this network",
+    ]
+
+
+def test_state_is_no_parameter(images):
+    net = normalized()
+    y, tape = net.forward(images, train=True)
+    names = ["bn1.weight", "bn1.bias", "conv.weight", "conv.bias", "bn2.weight", "bn2.bias"]
+    assert list(net.params) == list(net.trainable) == list(net.backward(y, tape)) == names
+    assert str(net).splitlines()[-1] == "66 parameters"
+    net.astype(np.float64)
+    assert {array.dtype for array in net.arrays.values()} == {np.dtype(np.float64)}
+    assert net(images.astype(np.float64)).dtype == np.float64

@@ -2,15 +2,21 @@
 
 from minifcn.layers.activation import Dropout, ReLU, Sigmoid, Softmax, Tanh
 from minifcn.layers.base import Footprint, Layer
+from minifcn.layers.batch_norm import BatchNorm2d
 from minifcn.layers.conv import Conv2d, ConvTranspose2d
 from minifcn.layers.linear import Flatten, Linear
 from minifcn.layers.merge import Add, Concat, Crop
 from minifcn.layers.normalization import LocalResponseNorm
+from minifcn.layers.padding import Pad2d
 from minifcn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minifcn.layers.resampling import AdaptiveAvgPool2d, Upsample2d
+from minifcn.layers.unpooling import MaxUnpool2d
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "Add",
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
@@ -23,8 +29,11 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "MaxUnpool2d",
+    "Pad2d",
     "ReLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample2d",
 ]

@@ -34,7 +34,8 @@ class Layer:
     of ("input", "parameters") are wanted, both by default.
 
     `params` are the arrays that are learned, by name. A `frozen` layer keeps its parameters as they are: a
-    network does not ask for their gradients.
+    network does not ask for their gradients. `state` are arrays that a network is saved with as well, but that no
+    gradient moves: `remember(cache)` does, after a forward pass in training.
     """
 
     frozen = False
@@ -44,6 +45,7 @@ class Layer:
 
     def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = {}
 
     def forward(
         self, *inputs: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
@@ -52,6 +54,9 @@ class Layer:
 
     def backward(self, dy: np.ndarray, cache: Any) -> Any:
         raise NotImplementedError
+
+    def remember(self, cache: Any) -> None:
+        """Update `state` with what the forward pass that the cache is from has seen."""
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the output for inputs of these shapes; ValueError if they do not fit the layer."""

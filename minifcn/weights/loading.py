@@ -82,14 +82,15 @@ def load(net: Network, path: str | os.PathLike, mapping: Mapped | None = None) -
     if problems:
         listed = "\n  ".join(problems)
         raise InputError(f"{path} ({names.title}) does not fit the network; nothing was loaded:\n  {listed}")
+    own = net.arrays
     for name, array in found.items():
-        net.params[name][...] = array
+        own[name][...] = array
     return Source(
         format=reader.KIND,
         names=names.title if mapping is None else "a mapping",
         preprocessing=stated or names.preprocessing,
         loaded=tuple(found),
-        kept=tuple(name for name in net.params if name not in found),
+        kept=tuple(name for name in own if name not in found),
         skipped=skipped,
     )
 
@@ -105,7 +106,7 @@ def save(net: Network, path: str | os.PathLike, preprocessing: dict[str, Any] | 
         raise ValueError(f"path is {path}; expected a name that ends in .safetensors")
     tensors = {
         name: array if array.ndim == 1 else to_theirs(array, window(net, name))
-        for name, array in net.params.items()
+        for name, array in net.arrays.items()
     }
     metadata = {"format": "pt"}  # that the layout is PyTorch's
     for name, value in (("recipe", net.recipe), ("preprocessing", preprocessing)):
@@ -126,9 +127,9 @@ def _pairs(
 ) -> dict[str, str | None]:
     """Their name of each parameter of ours; None for what the file need not have and does not."""
     if callable(mapping):
-        return {name: mapping(name) for name in net.params}
+        return {name: mapping(name) for name in net.arrays}
     pairs: dict[str, str | None] = {}
-    for name in net.params:
+    for name in net.arrays:
         theirs = names.theirs(name)
         new = theirs not in tensors and names.may_be_missing(name)
         pairs[name] = None if new else theirs
@@ -139,7 +140,7 @@ def _convert(
     net: Network, pairs: dict[str, str | None], tensors: dict[str, np.ndarray], as_is: bool
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays for our parameters in our layout, and what does not fit."""
-    own, found, problems = net.params, {}, []
+    own, found, problems = net.arrays, {}, []
     for name, theirs in pairs.items():
         if name not in own:
             problems.append(f"{name} is not a parameter of the network")
@@ -159,7 +160,7 @@ def _convert(
 
 def _fit(net: Network, name: str, theirs: np.ndarray, as_is: bool) -> np.ndarray:
     """A tensor of theirs in the layout of our parameter. ValueError if it has not the shape for it."""
-    shape = net.params[name].shape
+    shape = net.arrays[name].shape
     if len(shape) > 1 and not as_is:
         return to_ours(theirs, shape, window(net, name))
     if theirs.shape != shape:

@@ -37,6 +37,43 @@ def crop(draw):
     return Crop((top, left)), [(N, top + H + bottom, left + W + right, C + 1), like]
 
 
+@st.composite
+def padding(draw):
+    layer = layers.Pad2d(
+        draw(st.tuples(*[st.integers(0, 2)] * 2)), draw(st.sampled_from(["zeros", "reflect"]))
+    )
+    N, H, W, C = draw(images()).shape
+    return layer, [(N, H + layer.padding[0], W + layer.padding[1], C)]
+
+
+@st.composite
+def unpooling(draw):
+    pool, shape = draw(pooling(MaxPool2d))
+    w = pool.window
+    reach = [d * (k - 1) + 1 for k, d in zip(w.kernel_size, w.dilation)]
+    stride = tuple(max(pair) for pair in zip(w.stride, reach))
+    layer = layers.MaxUnpool2d(w.kernel_size, stride, w.padding, w.dilation)
+    N, H, W, C = shape
+    shape = (N, *(max(n, r - 2 * p) for n, r, p in zip((H, W), reach, w.padding)), C)
+    return layer, [layer.pool.output_shape(shape), shape]
+
+
+@st.composite
+def upsampling(draw):
+    factors, mode = draw(st.tuples(*[st.integers(1, 4)] * 2)), draw(st.sampled_from(["nearest", "bilinear"]))
+    return layers.Upsample2d(factors, mode), [draw(images()).shape]
+
+
+@st.composite
+def batch_norm(draw):
+    """In every image another number, so that no variance is 0; and statistics that are not those of the start."""
+    shape, rng = draw(images()).shape, np.random.default_rng(draw(seeds))
+    layer = layers.BatchNorm2d(shape[3], batch_statistics=draw(st.booleans()), dtype=np.float64)
+    layer.params = {name: rng.uniform(0.5, 2, shape[3]) for name in layer.params}
+    layer.state = {name: rng.uniform(0.5, 2, shape[3]) for name in layer.state}
+    return layer, [shape]
+
+
 def windowed(strategy):
     return strategy.map(lambda case: (case[0], [case[1]]))
 
@@ -44,7 +81,11 @@ def windowed(strategy):
 # For every layer of the package: the layer, in float64, and the shapes of inputs for it.
 CASES = {
     layers.Add: st.tuples(images(), st.integers(1, 3)).map(lambda t: (layers.Add(), [t[0].shape] * t[1])),
+    layers.AdaptiveAvgPool2d: st.tuples(st.integers(1, 4), st.integers(1, 4), images()).map(
+        lambda t: (layers.AdaptiveAvgPool2d(t[:2]), [t[2].shape])
+    ),
     layers.AvgPool2d: windowed(pooling(AvgPool2d)),
+    layers.BatchNorm2d: batch_norm(),
     layers.Concat: concat(),
     layers.Conv2d: windowed(conv2d()),
     layers.ConvTranspose2d: windowed(conv_transpose2d()),
@@ -55,10 +96,13 @@ CASES = {
     layers.Linear: linear(),
     layers.LocalResponseNorm: one_input(layers.LocalResponseNorm(3, alpha=2.0)),
     layers.MaxPool2d: windowed(pooling(MaxPool2d)),
+    layers.MaxUnpool2d: unpooling(),
+    layers.Pad2d: padding(),
     layers.ReLU: one_input(layers.ReLU()),
     layers.Sigmoid: one_input(layers.Sigmoid()),
     layers.Softmax: one_input(layers.Softmax()),
     layers.Tanh: one_input(layers.Tanh()),
+    layers.Upsample2d: upsampling(),
 }
 cases = st.one_of(*CASES.values())
 
@@ -99,7 +143,7 @@ def test_shapes_types_and_names(case, data):
     y, cache = forward(layer, [data.draw(distinct(shape)) for shape in shapes])
     assert y.shape == layer.output_shape(*shapes) and y.dtype == np.float64
     dx, grads = layer.backward(np.ones_like(y), cache)
-    assert isinstance(dx, tuple) == (isinstance(layer, (layers.Add, Concat, Crop)))
+    assert isinstance(dx, tuple) == (isinstance(layer, (layers.Add, Concat, Crop, layers.MaxUnpool2d)))
     assert grads.keys() == layer.params.keys()
     for gradient, shape in zip(dx if isinstance(dx, tuple) else (dx,), shapes, strict=True):
         assert gradient is None or (gradient.shape == shape and gradient.dtype == np.float64)
@@ -183,7 +227,8 @@ def test_a_pixel_is_seen_from_its_footprint_and_from_nowhere_else(kind, data):
     """A NaN in one input pixel spreads to the outputs that depend on the pixel: none outside the footprint.
 
     Outputs with the pixel at an edge of their footprint do depend on it; between the edges, a dilated kernel has
-    holes.
+    holes. A NaN is the maximum of its window, so an unpooling shows it at one pixel only, or not at all; a
+    mirror shows it beyond the border, where the footprint means its image.
     """
     layer, shapes = data.draw(CASES[kind])
     inputs = [data.draw(distinct(shape)) for shape in shapes]
@@ -203,8 +248,8 @@ def test_a_pixel_is_seen_from_its_footprint_and_from_nowhere_else(kind, data):
             sees = [(f.stride * i + f.first, f.stride * i + f.last) for i in range(size)]
             within.append([first <= p <= last for first, last in sees])
             at_the_edge.append([p in edges for edges in sees])
-        assert not reached[~np.outer(*within)].any()
-        assert reached[np.outer(*at_the_edge)].all()
+        assert not reached[~np.outer(*within)].any() or getattr(layer, "mode", None) == "reflect"
+        assert reached[np.outer(*at_the_edge)].all() or kind is layers.MaxUnpool2d
 
 
 @pytest.mark.parametrize(
