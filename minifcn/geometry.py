@@ -52,36 +52,36 @@ def view(net: Graph, node: str, of: str = IMAGE, axis: int = 0) -> View:
     """
     if node != IMAGE and node not in net.nodes:
         raise ValueError(f"there is no layer {node!r}")
-    fed = _fed_by(net, of)
-    if node not in fed:
-        raise ValueError(f"{of!r} does not feed {node!r}")
-    return _view(net, node, axis, fed, {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))})
+    found, problems = _walk(net, of, axis)
+    if node not in found:
+        raise ValueError(problems.get(node, f"{of!r} does not feed {node!r}"))
+    return found[node]
 
 
-def _view(net, node, axis, fed, known):
-    if node in known:
-        return known[node]
-    layer, reads = net.nodes[node]
-    views = []
-    for which, source in enumerate(reads):
-        footprint = layer.footprint(which)
-        if footprint is not None and source in fed:
-            views.append(_compose(_view(net, source, axis, fed, known), footprint[axis]))
-    placed = [v for v in views if v.stride] or views
-    if len({v.stride for v in placed}) > 1:
-        raise ValueError(f"{node} joins branches of strides {', '.join(str(v.stride) for v in placed)}")
-    first, last = min(v.first for v in views), max(v.last for v in views)
-    known[node] = View(placed[0].stride, placed[0].offset, first, last)
-    return known[node]
+def views(net: Graph, of: str = IMAGE, axis: int = 0) -> dict[str, View]:
+    """The view of every node that has one: `of` feeds it, and no branches of different strides meet before it."""
+    return _walk(net, of, axis)[0]
 
 
-def _fed_by(net, of):
-    """The nodes that the values of `of` go into, itself included."""
-    fed = {of}
+def _walk(net, of, axis):
+    """The views by name, and of the nodes that `of` feeds but that have none, what is wrong."""
+    found = {of: View(Fraction(1), Fraction(0), Fraction(0), Fraction(0))}
+    problems: dict[str, str] = {}
     for name, (layer, reads) in net.nodes.items():
-        if any(source in fed and layer.footprint(which) is not None for which, source in enumerate(reads)):
-            fed.add(name)
-    return fed
+        seen = [(which, source) for which, source in enumerate(reads) if layer.footprint(which) is not None]
+        wrong = [problems[source] for _, source in seen if source in problems]
+        paths = [
+            _compose(found[source], layer.footprint(which)[axis]) for which, source in seen if source in found
+        ]
+        placed = [v for v in paths if v.stride] or paths
+        if not wrong and len({v.stride for v in placed}) > 1:
+            wrong = [f"{name} joins branches of strides {', '.join(str(v.stride) for v in placed)}"]
+        if wrong:
+            problems[name] = wrong[0]
+        elif paths and name != of:
+            first, last = min(v.first for v in paths), max(v.last for v in paths)
+            found[name] = View(placed[0].stride, placed[0].offset, first, last)
+    return found, problems
 
 
 def _compose(inner: View, outer) -> View:

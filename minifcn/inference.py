@@ -13,7 +13,7 @@ Sources: Sermanet et al., OverFeat (2014), section 3; Long, Shelhamer & Darrell 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, floor, lcm
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.geometry import IMAGE, view
+from minifcn.geometry import view, views
 from minifcn.layers.base import Shape, pair
 from minifcn.network import Network
 from minifcn.progress import progress
@@ -118,7 +118,7 @@ def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0) -> list[Ti
     if seen.field == float("inf"):
         raise ValueError("an output of the network depends on the whole image: it cannot be cut into tiles")
     stride = int(seen.stride)
-    alignment = lcm(*(view(net, name, axis=axis).stride.numerator for name in _visible(net)))
+    alignment = lcm(*(v.stride.numerator for v in views(net, axis=axis).values() if v.stride))
     size, total = image_shape[axis], net.shapes((1, *image_shape))[net.output][1 + axis]
     found, done = [], 0
     while done < total:
@@ -189,14 +189,6 @@ def _read_journal(journal, shape, tile) -> set[tuple[int, int]]:
             raise ValueError(f"{journal} is of another job: it says {lines[0]!r}, expected {heading!r}")
     path.write_text("\n".join(lines or [heading]) + "\n", encoding="ascii")
     return {(int(r), int(c)) for r, c in (line.split() for line in lines[1:])}
-
-
-def _visible(net: Network) -> Iterator[str]:
-    """The nodes that look at the image's pixels (and not just at its size)."""
-    yield IMAGE
-    for name, (layer, reads) in net.nodes.items():
-        if any(layer.footprint(k) is not None for k in range(len(reads))):
-            yield name
 
 
 def _least(seen, stride, alignment):

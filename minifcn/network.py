@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minifcn.geometry import IMAGE, view
+from minifcn.geometry import IMAGE, views
 from minifcn.layers.activation import ReLU
 from minifcn.layers.base import Layer, Shape
 from minifcn.layers.conv import Conv2d
@@ -291,11 +291,11 @@ class Network:
 
     def summary(self, image_shape: Shape) -> str:
         """The network as a table: name, layer, reads, output shape, parameters, stride, receptive field."""
-        shapes = self.shapes(image_shape)
+        shapes, seen = self.shapes(image_shape), [views(self, axis=axis) for axis in (0, 1)]
         rows = [("name", "layer", "reads", "output", "parameters", "stride", "field")]
         rows.append((IMAGE, "", "", _times(shapes[IMAGE]), "", "1", "1"))
         for name, (layer, reads) in self.nodes.items():
-            strides, fields = zip(*(_seen(self, name, axis) for axis in (0, 1)))
+            strides, fields = zip(*(_printed(found.get(name)) for found in seen))
             size = sum(array.size for array in layer.params.values())
             rows.append(
                 (
@@ -342,11 +342,9 @@ def _copy_by_name(arrays, own, kind):
         own[name][...] = array
 
 
-def _seen(net, name, axis):
-    """Stride and field of a node, for printing. Where branches of different strides meet it has neither."""
-    try:
-        v = view(net, name, axis=axis)
-    except ValueError:
+def _printed(v):
+    """Stride and field of a node. Where branches of different strides meet it has neither."""
+    if v is None:
         return "mixed", "mixed"
     field = float(v.field)
     return str(v.stride) if v.stride else "–", f"{field:g}" if field < float("inf") else "all"
