@@ -15,6 +15,7 @@ from PIL import Image
 from minifcn import check, geometry
 from minifcn.data import Shapes
 from minifcn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
+from minifcn.models.backbones import alexnet_stages
 from minifcn.network import Network
 
 # %% [markdown]
@@ -85,8 +86,17 @@ for row, layer, name in zip(grid, (MaxPool2d(2, 2), AvgPool2d(2, 2)), ("largest"
 
 # %% [markdown]
 # Where windows stick out of the image, pixels outside must not count. So max-pooling pads with $-\infty$. With
-# zeros, as some codes do, a window of negative numbers would give 0. The same happens to a loop that begins its
-# search with 0.
+# zeros, as some codes do, a window of negative numbers gives 0:
+
+# %%
+negative = x[None, 2:, :2, None]
+print("x:                ", negative.ravel())
+print("padded with -inf: ", MaxPool2d(3, stride=1, padding=1).forward(negative)[0].ravel())
+zeros = np.pad(negative, ((0, 0), (1, 1), (1, 1), (0, 0)))
+print("padded with zeros:", MaxPool2d(3, stride=1).forward(zeros)[0].ravel())
+
+# %% [markdown]
+# The same happens to a loop that begins its search with 0.
 #
 # ### Exercise: max-pooling
 #
@@ -364,13 +374,21 @@ after = [number for number, (_, stride) in enumerate(VGG16) if stride == 2] + [l
 for name, number in zip(names, after):
     print(f"{name}: sees {seen[number][0]:3} pixels, neighbours {seen[number][1]:2} apart")
 convolutions = [layer for layer in VGG16 if layer[1] == 1]
-print(f"\nthe {len(convolutions)} convolutions alone, without poolings: {fields(convolutions)[-1][0]} pixels")
+print(
+    f"\nthe {len(convolutions)} convolutions alone, without poolings: {fields(convolutions)[-1][0]} pixels\n"
+)
+
+alexnet = Network()
+alexnet_stages(alexnet, np.random.default_rng(0), padding=0)
+for name in ("conv1", "pool1", "pool2", "pool5"):
+    seen_by = geometry.view(alexnet, name)
+    print(f"AlexNet, {name}: sees {seen_by.field} pixels, neighbours {seen_by.stride} apart")
 
 with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
     photograph = np.asarray(Image.open(file))
 H, W, _ = photograph.shape
 ax = figures.panels(1, height=4.2, width=4.6)
-figures.image(ax, photograph, f"fields of view on a photograph of {W} × {H}")
+figures.image(ax, photograph.mean(axis=-1), f"fields of view on a photograph of {W} × {H}")
 for name, number, colour in zip(names, after, plt.rcParams["axes.prop_cycle"].by_key()["color"]):
     field = seen[number][0]
     top, left = 215 - field / 2, 262 - field / 2
@@ -380,9 +398,12 @@ ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 plt.show()
 
 # %% [markdown]
-# A pixel of pool1 sees an eyelash, one of pool4 an eye; one of fc6 sees that there is a person. That is what the
+# A pixel of pool3 sees an eye, one of pool5 a head; one of fc6 sees that there is a person. That is what the
 # strides are good for: the convolutions alone would see little. It is also what they cost: the pixels of fc6 are
 # few and far between.
+#
+# You may read that the first pooling leaves a quarter of the size, or half of it. It is half in VGG16; in AlexNet,
+# whose first convolution has a stride of 4, it is an eighth.
 #
 # ## What you now know
 #
