@@ -1,5 +1,6 @@
 """Calling anything: it always comes back with a Call, in time, and leaves nothing behind."""
 
+import subprocess
 import sys
 import threading
 import time
@@ -70,6 +71,29 @@ def test_nothing_is_raised_after_the_call():
         call(lambda: time.sleep(0.002), {}, limit=0.002)
         for _ in range(1000):
             pass
+
+
+TRACED = """
+import sys
+from minifcn.check.guard import call
+
+def forever():
+    while True:
+        pass
+
+call(lambda: 1, {})
+call(forever, {}, limit=0.1)
+sys.settrace(lambda *arguments: None)
+call(lambda: 2, {})
+sys.settrace(None)
+print("done")
+"""
+
+
+def test_who_traces_python_afterwards_is_not_stuck():
+    """In a process of its own, which can be ended if it is."""
+    run = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "done\n", run.stderr
 
 
 def test_calls_within_calls():

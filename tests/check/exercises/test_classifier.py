@@ -79,6 +79,7 @@ def test_the_right_answer_is_right(exercise):
     assert exercise.solution().text and exercise.hints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda one: getattr(one, "name", ""))
 def test_who_makes_a_mistake_is_told_so(exercise, mistake):
     with warnings.catch_warnings():

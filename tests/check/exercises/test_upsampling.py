@@ -82,6 +82,7 @@ def cases_of(exercise_name):
     return [(case, exercise._expected(case)) for case in draw(exercise.cases, cases=40)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda one: getattr(one, "name", ""))
 def test_who_makes_a_known_mistake_is_told_so(exercise, mistake):
     trials = [exercise._tried(mistake.wrong, *case) for case in cases_of(exercise.name)]
