@@ -471,4 +471,4 @@ print(f"largest difference between the mean of a map and its score: {difference:
 # - Global average pooling needs none of them, takes any size, and can be done last: then you see where.
 #
 # One thing is odd. The maps came from a *classifier*, run on pictures larger than any window. Can every classifier
-# do that? Lesson 6.
+# do that? The [next lesson](06_dense.ipynb).

@@ -213,6 +213,7 @@ print(f"map {p.shape[0]} x {p.shape[1]}; {right:.1%} of its places are right")
 import ipywidgets
 
 
+@ipywidgets.interact(row=(0, p.shape[0] - 1), column=(0, p.shape[1] - 1))
 def look(row=8, column=8):
     left, middle, right = figures.panels(3, height=2)
     figures.image(left, picture)
@@ -225,7 +226,6 @@ def look(row=8, column=8):
     plt.show()
 
 
-ipywidgets.interact(look, row=(0, p.shape[0] - 1), column=(0, p.shape[1] - 1))
 # %% [markdown]
 # ## In which order was it flattened?
 #
@@ -436,3 +436,5 @@ print("largest difference:", np.abs(results["patches"] - results["one pass"]).ma
 # - The map equals a sliding window exactly where nothing is padded. For padded networks, VGG16 among them, it does
 #   not.
 # - Shifted passes make the map as fine as you like, at the price of a pass for each shift.
+#
+# Next: such a map made as large as the picture, [upsampling](07_upsampling.ipynb).

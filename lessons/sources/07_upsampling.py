@@ -60,8 +60,8 @@ for ax in (left, middle):
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xticks(range(4))
     ax.tick_params(labelsize=8)
-strokes(right, x, tent, stride=2, padding=1)
 right.set_title("stride 2, padding 1: eight pixels", fontsize=10)
+strokes(right, x, tent, stride=2, padding=1)
 
 # %% [markdown]
 # **Padding** goes the other way round here as well: a convolution puts a border on before it gathers, its
@@ -405,4 +405,5 @@ check.coverage(coverage)
 # * The tent can be learned further.
 # * Coverage is even where the stride divides the kernel. Elsewhere, expect checkerboards.
 #
-# Enlarging scores 32 times makes blobs, however well one interpolates. Lesson 8 gives them outlines.
+# Enlarging scores 32 times makes blobs, however well one interpolates. [Lesson 8](08_skips.ipynb) gives
+# them outlines.
