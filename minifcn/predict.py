@@ -22,7 +22,7 @@ from minifcn.errors import InputError, says_errors
 from minifcn.files import make_folder
 from minifcn.inference import tiled, tiles
 from minifcn.kernels.jit import announce_compilation, set_threads
-from minifcn.models import BACKBONES, MODELS
+from minifcn.models import MODELS, SIZES
 from minifcn.progress import progress
 from minifcn.segmenter import Segmenter
 
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     what.add_argument("--checkpoint", metavar="FILE", help="a best.npz or last.npz")
     what.add_argument("--weights", metavar="FILE", help="weights of others: .pth, .safetensors, .caffemodel")
     parser.add_argument("--model", choices=MODELS, help="what --weights are for; default: fcn8s")
-    parser.add_argument("--backbone", choices=BACKBONES, help="what --weights are for; default: vgg16")
+    parser.add_argument("--backbone", choices=SIZES, help="what --weights are for; default: vgg16")
     parser.add_argument("--classes", type=int, metavar="K", help="what --weights are for; default: 21")
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("predictions"), help="default: predictions"

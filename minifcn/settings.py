@@ -11,7 +11,7 @@ from typing import Any
 
 from minifcn.data import AUGMENTATIONS, CLASS_WEIGHTS, FORMATS, TOYS
 from minifcn.errors import InputError
-from minifcn.models import BACKBONES, MODELS
+from minifcn.models import MODELS, SIZES
 from minifcn.objective import LOSSES, takes_weights
 from minifcn.optim import SCHEDULES
 
@@ -34,7 +34,7 @@ class Settings:
     data: str = _option("", "train on a folder of images/ and masks/, or in a layout of docs/data.md")
     format: str = _option("", "the layout of that folder; by default found out by looking", tuple(FORMATS))
     model: str = _option("fcn8s", "the network", tuple(MODELS))
-    backbone: str = _option("small", "its backbone, the layers before the scores", tuple(BACKBONES))
+    backbone: str = _option("small", "its backbone, the layers before the scores, or its size", SIZES)
     weights: str = _option("", "start from the weights in this .pth, .safetensors, .caffemodel or .npz file")
     loss: str = _option("cross-entropy", "loss function; binary ones need two classes", tuple(LOSSES))
     class_weights: str = _option(

@@ -6,9 +6,17 @@ from typing import Any
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
+from minifcn.models.unet import unet
 from minifcn.network import Network
 
-MODELS: dict[str, Callable[..., Network]] = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
+MODELS: dict[str, Callable[..., Network]] = {
+    "fcn32s": fcn32s,
+    "fcn16s": fcn16s,
+    "fcn8s": fcn8s,
+    "unet": unet,
+}
+# Every model of the above comes in one or more of these sizes, "small" always.
+SIZES = (*BACKBONES, "paper", "milesial")
 CLASSIFIERS: dict[str, Callable[..., Network]] = {
     "vgg16": vgg16,
     "alexnet": alexnet,
@@ -20,12 +28,14 @@ __all__ = [
     "BACKBONES",
     "CLASSIFIERS",
     "MODELS",
+    "SIZES",
     "alexnet",
     "build",
     "fcn8s",
     "fcn16s",
     "fcn32s",
     "gap_net",
+    "unet",
     "vgg16",
     "window_net",
 ]

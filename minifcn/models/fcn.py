@@ -16,6 +16,7 @@ from minifcn import initialize
 from minifcn.geometry import IMAGE, crop_offset
 from minifcn.layers import Add, Conv2d, ConvTranspose2d, Crop
 from minifcn.models.backbones import BACKBONES
+from minifcn.models.begin import begin
 from minifcn.network import Network
 
 
@@ -116,15 +117,10 @@ class _Head:
 
 
 def _start(model, classes, backbone, rng, options):
-    if backbone not in BACKBONES:
-        raise ValueError(f"backbone is {backbone!r}; expected one of {', '.join(BACKBONES)}")
+    net = begin(model, classes, backbone, BACKBONES, **options)
+    net.image_shape = (1, 64, 64, 3) if backbone == "small" else (1, 500, 500, 3)
     if backbone == "alexnet" and model != "fcn32s":
         raise ValueError(f"{model} needs pool3, which AlexNet has not; expected fcn32s")
-    if classes < 1:
-        raise ValueError(f"classes is {classes}; expected at least 1")
-    net = Network(image_shape=(1, 64, 64, 3) if backbone == "small" else (1, 500, 500, 3))
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    net.recipe = {"model": model, "classes": classes, "backbone": backbone, **plain}
     channels = BACKBONES[backbone](net, np.random.default_rng(rng), **options)
     return net, _Head(net, classes, channels, padded=backbone != "small", odd=backbone == "alexnet")
 

@@ -6,6 +6,7 @@ that tells what images it wants:
 
 * Caffe and pytorch-fcn: blue, green, red, from 0 to 255, less the mean of ImageNet.
 * torchvision: red, green, blue, less the mean and divided by the deviation of each channel.
+* milesial/Pytorch-UNet: red, green, blue, from 0 to 1.
 
 Names do not tell everything. The FCN-8s trained "at once" scales pool3 and pool4 before it scores them: Caffe's
 has layers for that, which are not ours, and is refused; pytorch-fcn's has the names of the plain one.
@@ -14,7 +15,7 @@ VOC (NYUD, say) want another mean. torchvision's AlexNet is another network than
 384, 256 and 256 channels, no groups. Its tensors are found by name, and then have the wrong shapes.
 
 Sources: torchvision.models (vgg16, alexnet), the BVLC and VGG model zoo of Caffe, the released voc-fcn networks,
-wkentaro/pytorch-fcn.
+wkentaro/pytorch-fcn, milesial/Pytorch-UNet.
 """
 
 from collections.abc import Collection
@@ -57,6 +58,22 @@ TORCHVISION_ALEXNET = {
     "fc7": "classifier.4",
     "fc8": "classifier.6",
 }
+
+
+def _milesial() -> dict[str, str]:
+    """inc, down1 … down4, up1 … up4, outc: ours are numbered by the level, whichever way the path leads."""
+    names = {"score": "outc.conv"}
+    for level in range(1, 6):
+        down = f"down{level - 1}.maxpool_conv.1" if level > 1 else "inc"
+        for path, theirs in (("", down), ("up", f"up{5 - level}.conv")):
+            for k, (conv, norm) in ((1, (0, 1)), (2, (3, 4))):
+                names[f"{path}conv{level}_{k}"] = f"{theirs}.double_conv.{conv}"
+                names[f"{path}bn{level}_{k}"] = f"{theirs}.double_conv.{norm}"
+        names[f"up{level}"] = f"up{5 - level}.up"
+    return {ours: theirs for ours, theirs in names.items() if not theirs.startswith("up0")}
+
+
+MILESIAL = _milesial()
 VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
@@ -110,6 +127,7 @@ MAPS = (
     NameMap("AlexNet of torchvision", TORCHVISION_ALEXNET, TORCHVISION),
     NameMap("VGG16 of Caffe", VGG16, CAFFE, "Caffe"),
     NameMap("CaffeNet", CAFFENET, CAFFE, "Caffe"),
+    NameMap("U-Net of milesial", MILESIAL, {"mean": (0.0, 0.0, 0.0), "std": 255.0, "channels": "RGB"}),
     NameMap("pytorch-fcn", {**VGG16, "score_fr": "score_fr"}, CAFFE, "PyTorch"),
 )
 OWN = NameMap("the network's own names", {}, None)

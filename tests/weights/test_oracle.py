@@ -1,5 +1,7 @@
 """Networks written in PyTorch and saved by PyTorch: loaded here they compute the same, and the other way round."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,49 @@ def lively(torch, module):
 
 
 # ---------------------------------------------------------------- the networks in PyTorch
+
+
+def torch_milesial(torch, classes=2, widths=(64, 128, 256, 512, 1024)):
+    """The modules of milesial/Pytorch-UNet, by their names."""
+    nn = torch.nn
+
+    def double_conv(channels, width):
+        layers = []
+        for inputs in (channels, width):
+            conv = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+        return nn.ModuleDict({"double_conv": nn.Sequential(*layers)})
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inc = double_conv(3, widths[0])
+            for k, (above, width) in enumerate(itertools.pairwise(widths), start=1):
+                inside = nn.Sequential(nn.MaxPool2d(2), double_conv(above, width))
+                setattr(self, f"down{k}", nn.ModuleDict({"maxpool_conv": inside}))
+                up = nn.ModuleDict(
+                    {"up": nn.ConvTranspose2d(width, above, 2, 2), "conv": double_conv(2 * above, above)}
+                )
+                setattr(self, f"up{len(widths) - k}", up)
+            self.outc = nn.ModuleDict({"conv": nn.Conv2d(widths[0], classes, 1)})
+
+        def forward(self, x):
+            x = self.inc["double_conv"](x)
+            skips = []
+            for k in range(1, len(widths)):
+                skips.append(x)
+                pool, double = getattr(self, f"down{k}")["maxpool_conv"]
+                x = double["double_conv"](pool(x))
+            for k in range(1, len(widths)):
+                up = getattr(self, f"up{k}")
+                x = up["conv"]["double_conv"](torch.cat([skips.pop(), up["up"](x)], dim=1))
+            return self.outc["conv"](x)
+
+    module = lively(torch, UNet())
+    for name, buffer in module.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
+    return module
 
 
 def torch_vgg16(torch, widths=VGG16_WIDTHS, fc=4096, classes=1000, final=7):
@@ -379,3 +424,38 @@ def test_fcn8s_in_full_size(torch, tmp_path):
     module.load_state_dict(state_dict(torch, tmp_path / "fcn8s.safetensors"))
     (tmp_path / "fcn8s.safetensors").unlink()
     agree(torch, net, module, (60, 80))
+
+
+# ---------------------------------------------------------------- U-Net
+
+
+@SAVES
+def test_milesial_unet(torch, tmp_path, new):
+    """With the counters that PyTorch keeps, and the list that their training puts beside the tensors."""
+    module = torch_milesial(torch, widths=(4, 5, 6, 7, 8))
+    state = module.state_dict() | {"mask_values": [0, 1]}
+    torch.save(state, tmp_path / "unet.pth", _use_new_zipfile_serialization=new)
+    net = models.unet(2, "milesial", widths=(4, 5, 6, 7, 8))
+    source = weights.load(net, tmp_path / "unet.pth")
+    assert source.names == "U-Net of milesial" and not source.kept
+    assert source.preprocessing == {"mean": (0.0, 0.0, 0.0), "std": 255.0, "channels": "RGB"}
+    assert len(source.loaded) == len(net.arrays)
+    agree(torch, net, module, (32, 48))
+
+
+def test_our_unet_with_its_state(tmp_path):
+    """What we save of it loads here again, state and all."""
+    net, other = (models.unet(2, "milesial", widths=(4, 5, 6), rng=seed) for seed in (0, 1))
+    net.forward(np.ones((1, 8, 8, 3), np.float32), train=True)
+    weights.save(net, tmp_path / "unet.safetensors")
+    assert weights.load(other, tmp_path / "unet.safetensors").names == "the network's own names"
+    assert all(np.array_equal(array, other.arrays[name]) for name, array in net.arrays.items())
+
+
+@pytest.mark.slow
+def test_milesial_unet_of_full_size(torch, tmp_path):
+    module = torch_milesial(torch)
+    torch.save(module.state_dict(), tmp_path / "unet.pth")
+    net = models.unet(2, "milesial")
+    weights.load(net, tmp_path / "unet.pth")
+    agree(torch, net, module, (80, 64))

@@ -1,0 +1,78 @@
+"""What the tests of all models need: the same network in PyTorch, and the slope of the whole."""
+
+import numpy as np
+import pytest
+
+from minifcn.check import check_adjoint
+
+
+def lively(net, seed=0):
+    """No bias is 0, no scale 1, no average that of the start: what is missing or mixed up is then seen."""
+    rng = np.random.default_rng(seed)
+    for name, array in net.arrays.items():
+        if name.endswith("running_var") or (array.ndim == 1 and name.endswith("weight")):
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+        elif array.ndim == 1:
+            array[...] = 0.1 * rng.standard_normal(array.shape)
+        elif not array.any():
+            array[...] = rng.standard_normal(array.shape) / np.sqrt(array[..., 0].size)
+    return net
+
+
+class InTorch:
+    """Layers of PyTorch by the names of ours, with our numbers."""
+
+    def __init__(self, torch, net):
+        self.F, self.torch = torch.nn.functional, torch
+        self.arrays = {name: torch.from_numpy(array) for name, array in net.arrays.items()}
+
+    def conv(self, x, name, **options):
+        weight = self.arrays[f"{name}.weight"].permute(3, 2, 0, 1)
+        return self.F.conv2d(x, weight, self.arrays.get(f"{name}.bias"), **options)
+
+    def up(self, x, name, **options):
+        weight = self.arrays[f"{name}.weight"].permute(3, 2, 0, 1)
+        return self.F.conv_transpose2d(x, weight, self.arrays.get(f"{name}.bias"), **options)
+
+    def norm(self, x, name, train=False):
+        keys = ("running_mean", "running_var", "weight", "bias")
+        return self.F.batch_norm(x, *(self.arrays[f"{name}.{key}"] for key in keys), training=train)
+
+
+@pytest.fixture
+def agrees_with():
+    """agrees_with(in_torch, net, images): `in_torch(layers, x)` computes what `net` does, to 1e-4 in float32."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+
+    def check(in_torch, net, images):
+        lively(net)
+        found = net(images)
+        with torch.inference_mode():
+            channels_first = torch.from_numpy(images).permute(0, 3, 1, 2)
+            expected = in_torch(InTorch(torch, net), channels_first).permute(0, 2, 3, 1).numpy()
+        assert found.shape == expected.shape
+        assert np.ptp(expected) > 0
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+    return check
+
+
+@pytest.fixture
+def check_slope():
+    """check_slope(net, images): along a random direction of all parameters and the image, in training, to 1e-6."""
+
+    def check(net, images):
+        lively(net.astype(np.float64))
+        own = net.params
+
+        def forward(image, *values):
+            net.load_params(dict(zip(own, values)))
+            return net.forward(image, train=True, rng=np.random.default_rng(0))
+
+        def backward(dy, tape):
+            return net.backward(dy, tape, image_gradient=True)
+
+        arrays = {"image": images.astype(np.float64)} | {name: array.copy() for name, array in own.items()}
+        check_adjoint(forward, backward, arrays, rtol=1e-6)
+
+    return check
