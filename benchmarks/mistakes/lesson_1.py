@@ -61,6 +61,16 @@ def count_once(labels, predictions, classes):
     return hist
 
 
+def count_overflowing(labels, predictions, classes):
+    """The number of each pair, in the eight bits of the labels."""
+    valid = labels != 255
+    pairs = labels[valid] * classes + predictions[valid]
+    hist = np.zeros(classes**2, int)
+    for pair in pairs:
+        hist[pair] += 1
+    return hist.reshape(classes, classes)
+
+
 def count_ignored(labels, predictions, classes):
     return count(np.where(labels == 255, 0, labels), predictions, classes)
 
@@ -154,6 +164,7 @@ PLANTED = [
     Planted("one_hot", "inverted", one_hot_inverted, "exchanged"),
     Planted("confusion", "rows and columns swapped", count_swapped, "swapped"),
     Planted("confusion", "equal pairs counted once", count_once, "counted once"),
+    Planted("confusion", "overflow of uint8", count_overflowing, "overflow"),
     Planted("confusion", "ignored pixels counted", count_ignored, "255"),
     Planted("confusion", "shares", count_shares, "shares"),
     Planted("confusion", "right pixels only", count_right_only, "Only pixels that are right"),

@@ -50,7 +50,7 @@ def conv_replaced(x, w, b, stride, padding, dilation):
 
 
 def conv_last_missing(x, w, b, stride, padding, dilation):
-    return conv(x, w, np.zeros(len(b)), stride, padding, dilation, last=1)
+    return conv(x, w, b, stride, padding, dilation, last=1)
 
 
 def conv_stride_ignored(x, w, b, stride, padding, dilation):
@@ -69,6 +69,63 @@ def conv_mean(x, w, b, stride, padding, dilation):
 
 def conv_first_channel(x, w, b, stride, padding, dilation):
     return conv(x[..., :1], w[:, :, :1], b, stride, padding, dilation)
+
+
+def conv_kernel_transposed(x, w, b, stride, padding, dilation):
+    return conv(
+        x,
+        np.array([[w[u, v] for u in range(w.shape[0])] for v in range(w.shape[1])]),
+        b,
+        stride,
+        padding,
+        dilation,
+    )
+
+
+def conv_channels_swapped(x, w, b, stride, padding, dilation):
+    """A product for each pair of channels, o and c in each other's place."""
+    C_in, C_out = w.shape[2:]
+    y = np.zeros(conv(x, w, b, stride, padding, dilation).shape) + b
+    for o in range(C_out):
+        for c in range(C_in):
+            one = w[:, :, o, c][:, :, None, None]
+            y[..., o] += conv(x[..., c : c + 1], one, 0.0, stride, padding, dilation)[..., 0]
+    return y
+
+
+def conv_padding_ignored(x, w, b, stride, padding, dilation):
+    return conv(x, w, b, stride, padding, dilation, pad=0)
+
+
+def conv_padded_behind(x, w, b, stride, padding, dilation):
+    N, H, W, C = x.shape
+    larger = np.zeros((N, H + 2 * padding, W + 2 * padding, C))
+    larger[:, :H, :W] = x
+    return conv(larger, w, b, stride, 0, dilation)
+
+
+def conv_round_the_corner(x, w, b, stride, padding, dilation):
+    """Pixels behind the last row are left out, those before the first one are not."""
+    N, H, W, _ = x.shape
+    kh, kw, _, C_out = w.shape
+    y = (
+        np.zeros(
+            (N, places(H, kh, stride, padding, dilation), places(W, kw, stride, padding, dilation), C_out)
+        )
+        + b
+    )
+    for i in range(y.shape[1]):
+        for j in range(y.shape[2]):
+            for u in range(kh):
+                for v in range(kw):
+                    row, column = i * stride + u * dilation - padding, j * stride + v * dilation - padding
+                    if row < H and column < W:
+                        y[:, i, j] += x[:, row, column] @ w[u, v]
+    return y
+
+
+def conv_bias_with_each_product(x, w, b, stride, padding, dilation):
+    return conv(x, w, b * w.shape[0] * w.shape[1], stride, padding, dilation)
 
 
 def conv_right(x, w, b, stride, padding, dilation):
@@ -108,6 +165,19 @@ def patches(x, kernel_size, stride, padding, dilation, flip=False, last=0, order
 
 def patches_flipped(*arguments):
     return patches(*arguments, flip=True)
+
+
+def patches_of_a_turned_window(x, kernel_size, stride, padding, dilation):
+    return patches(x, (kernel_size[1], kernel_size[0]), stride, padding, dilation)
+
+
+def patches_stride_ignored(x, kernel_size, stride, padding, dilation):
+    Ho, Wo = patches(x, kernel_size, stride, padding, dilation).shape[1:3]
+    return patches(x, kernel_size, 1, padding, dilation)[:, :Ho, :Wo]
+
+
+def patches_all_axes_padded(x, kernel_size, stride, padding, dilation):
+    return patches(np.pad(x, padding), kernel_size, stride, 0, dilation)
 
 
 def patches_channels_first(*arguments):
@@ -151,6 +221,29 @@ def matrix_flipped(w, height, width):
     return matrix(w[::-1, ::-1], height, width)
 
 
+def matrix_of_short_rows(w, height, width):
+    """The kernel's place in a picture that is as wide as y."""
+    kh, kw = w.shape
+    Ho, Wo = height - kh + 1, width - kw + 1
+    M = np.zeros((Ho * Wo, height * width))
+    for i in range(Ho):
+        for j in range(Wo):
+            for u in range(kh):
+                for v in range(kw):
+                    M[i * Wo + j, (i + u) * Wo + (j + v)] += w[u, v]
+    return M
+
+
+def matrix_without_gaps(w, height, width):
+    kh, kw = w.shape
+    M = np.zeros(((height - kh + 1) * (width - kw + 1), height * width))
+    for i in range(height - kh + 1):
+        for j in range(width - kw + 1):
+            start = i * width + j
+            M[i * (width - kw + 1) + j, start : start + w.size] = w.ravel()
+    return M
+
+
 def matrix_swapped(w, height, width):
     """x is read column by column."""
     M = matrix(w, height, width)
@@ -186,13 +279,26 @@ PLANTED = [
     Planted("conv2d", "stride ignored", conv_stride_ignored, "stride"),
     Planted("conv2d", "dilation ignored", conv_dilation_ignored, "dilation"),
     Planted("conv2d", "mean", conv_mean, "mean"),
+    Planted(
+        "conv2d", "kernel's rows and columns swapped", conv_kernel_transposed, "rows and columns are swapped"
+    ),
+    Planted("conv2d", "channels swapped", conv_channels_swapped, "channels are swapped"),
+    Planted("conv2d", "padding ignored", conv_padding_ignored, "padding is ignored"),
+    Planted("conv2d", "padding on one side", conv_padded_behind, "both sides"),
+    Planted("conv2d", "negative index", conv_round_the_corner, "negative index"),
+    Planted("conv2d", "bias with each product", conv_bias_with_each_product, "once"),
     Planted("conv2d", "first channel only", conv_first_channel, "first channel"),
     Planted("im2col", "flipped", patches_flipped, "flip"),
     Planted("im2col", "channels before the window", patches_channels_first, "channels come last"),
     Planted("im2col", "window before the places", patches_window_first, "places come first"),
     Planted("im2col", "last row and column missing", patches_last_missing, "last row"),
+    Planted("im2col", "kernel size swapped", patches_of_a_turned_window, "swapped"),
+    Planted("im2col", "stride ignored", patches_stride_ignored, "stride"),
+    Planted("im2col", "all axes padded", patches_all_axes_padded, "all axes"),
     Planted("conv_matrix", "transposed", matrix_transposed, "transpose"),
     Planted("conv_matrix", "kernel flipped", matrix_flipped, "flip"),
+    Planted("conv_matrix", "columns counted in rows of y", matrix_of_short_rows, "rows of y"),
+    Planted("conv_matrix", "kernel without gaps", matrix_without_gaps, "gap"),
     Planted("conv_matrix", "height and width swapped", matrix_swapped, "swapped"),
 ]
 

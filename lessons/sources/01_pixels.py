@@ -171,7 +171,7 @@ figures.legend(panels[0], names)
 # %% [markdown]
 # ### Exercise: the confusion matrix
 #
-# `labels` and `predictions` have one shape. Pixels whose label is 255 do not count.
+# `labels` and `predictions` have one shape, (H, W) or (N, H, W). Pixels whose label is 255 do not count.
 
 
 # %% tags=["exercise"]
@@ -281,8 +281,8 @@ check.mean_iou(mean_iou)
 # %% [markdown]
 # ## The paper's four
 #
-# Long, Shelhamer and Darrell, who introduced fully convolutional networks, report four numbers, and so does all
-# that came after:
+# Long, Shelhamer and Darrell, who introduced fully convolutional networks, report four numbers. Others after them
+# did so, too, or kept the third:
 #
 # | | |
 # |---|---|

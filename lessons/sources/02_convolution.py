@@ -236,7 +236,8 @@ for name, (_, H, W, C) in alexnet.shapes((1, 227, 227, 3)).items():
 # ### Exercise: convolution
 #
 # x (N, H, W, C_in), w (kh, kw, C_in, C_out), b (C_out,); the result is (N, Ho, Wo, C_out). `stride`, `padding`
-# and `dilation` are whole numbers, the same in both directions. Loops are fine; so is anything else.
+# and `dilation` are whole numbers, the same in both directions. Loops are fine; so is anything else. One trap:
+# x[-1] is not the padding before the first row, it is the last row.
 
 
 # %% tags=["exercise"]

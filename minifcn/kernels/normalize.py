@@ -35,7 +35,7 @@ def _sums(thread, threads, x, sums):
     for p in range(begin, end):
         pixel = x[p]
         for c in range(x.shape[1]):
-            d = np.float64(pixel[c] - first[c])
+            d = np.float64(pixel[c]) - np.float64(first[c])
             plain[c] += d
             squared[c] += d * d
 

@@ -19,6 +19,7 @@ class MaxUnpool2d(Layer):
     & Fergus, Adaptive deconvolutional networks (2011), section 2.2; Badrinarayanan, Kendall & Cipolla, SegNet
     (2017), section 3.
 
+    >>> import numpy as np
     >>> x, pooled = np.array([[7.0]]), np.array([[1.0, 2.0], [4.0, 3.0]])
     >>> y, _ = MaxUnpool2d(2).forward(x.reshape(1, 1, 1, 1), pooled.reshape(1, 2, 2, 1))
     >>> y[0, :, :, 0]

@@ -62,12 +62,20 @@ def window(kernel_size, stride, padding, dilation) -> Window:
     return Window(tuple(kernel_size), (stride, stride), (padding, padding), (dilation, dilation))
 
 
+def patches_of(x, kernel_size, stride, padding, dilation):
+    """The patches of lesson 2; none where wrong options leave no room for a window, as loops would find none."""
+    Ho, Wo = window(kernel_size, stride, padding, dilation).output_size(x.shape[1:3])
+    if min(Ho, Wo) < 1:
+        return np.empty((len(x), max(Ho, 0), max(Wo, 0), *kernel_size, x.shape[3]))
+    return im2col_definition(x, kernel_size, (stride, stride), (padding, padding), (dilation, dilation))
+
+
 # ---------------------------------------------------------------- loops
 
 
 def convolution(x, w, b, stride, padding, dilation):
     """Patches times a matrix: y[n, i, j, o] = b[o] + the sum of patches[n, i, j, u, v, c] w[u, v, c, o]."""
-    patches = im2col_definition(x, w.shape[:2], (stride, stride), (padding, padding), (dilation, dilation))
+    patches = patches_of(x, w.shape[:2], stride, padding, dilation)
     return np.tensordot(patches, w, axes=3) + b
 
 
@@ -178,18 +186,21 @@ def _of_the_last_product(start: Wrong, channels: slice) -> Wrong:
     """What is left if each product replaces the one before it."""
 
     def wrong(x, w, b, stride, padding, dilation):
-        patches = im2col_definition(
-            x, w.shape[:2], (stride, stride), (padding, padding), (dilation, dilation)
-        )
+        patches = patches_of(x, w.shape[:2], stride, padding, dilation)
         return start(b) + patches[:, :, :, -1, -1, channels] @ w[-1, -1, channels]
 
     return wrong
 
 
-def _last_missing(x, w, b, *options):
-    y = convolution(x, w, b, *options)
-    y[:, -1:] = y[:, :, -1:] = 0
-    return y
+def _last_missing(left: Wrong) -> Wrong:
+    """The last row and the last column hold what was there before: zeros, or the bias."""
+
+    def wrong(x, w, b, *options):
+        y = convolution(x, w, b, *options)
+        y[:, -1:] = y[:, :, -1:] = left(b)
+        return y
+
+    return wrong
 
 
 def _first_image_for_all(x, w, b, *options):
@@ -250,8 +261,13 @@ conv2d = Exercise(
             )
             for axes in (2, 3)
         ),
-        Mistake(
-            "The last row and the last column are missing: range(n) ends at n - 1.", LOOPS, _last_missing
+        *(
+            Mistake(
+                "The last row and the last column are missing: range(n) ends at n - 1.",
+                LOOPS,
+                _last_missing(left),
+            )
+            for left in (lambda b: 0, lambda b: b)
         ),
         *(
             Mistake("Only the first image counts: go through all N.", LOOPS, wrong)
@@ -274,10 +290,6 @@ conv2d = Exercise(
 
 
 # ---------------------------------------------------------------- patches
-
-
-def patches_of(x, kernel_size, stride, padding, dilation):
-    return im2col_definition(x, kernel_size, (stride, stride), (padding, padding), (dilation, dilation))
 
 
 def _rearranged(change: Wrong) -> Wrong:

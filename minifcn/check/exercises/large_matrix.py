@@ -40,6 +40,12 @@ def _placed(column: Wrong, rows: Wrong = lambda H, W, Ho, Wo: (Ho, Wo)) -> Wrong
     return wrong
 
 
+def _column_by_column(w, height, width):
+    """The matrix for a picture whose columns follow each other."""
+    M = matrix_of(w, height, width).reshape(-1, height, width)
+    return M.swapaxes(1, 2).reshape(len(M), -1)
+
+
 conv_matrix = Exercise(
     name="conv_matrix",
     lesson=2,
@@ -82,10 +88,13 @@ conv_matrix = Exercise(
                 lambda i, j, u, v, W, Wo, kw: (i + u) * W + (j + v) % W,
             )
         ),
-        Mistake(
-            "Height and width are swapped: x.ravel() goes through x row by row, `width` pixels each.",
-            MATRIX,
-            lambda w, height, width: matrix_of(w, width, height),
+        *(
+            Mistake(
+                "Height and width are swapped: x.ravel() goes through x row by row, `width` pixels each.",
+                MATRIX,
+                wrong,
+            )
+            for wrong in (lambda w, height, width: matrix_of(w, width, height), _column_by_column)
         ),
     ),
     hints=(

@@ -189,7 +189,7 @@ confusion = Exercise(
                 _all_counted(lambda labels, classes: np.minimum(labels, classes - 1)),
                 _all_counted(lambda labels, classes: labels % classes),
                 lambda labels, predictions, classes: metrics.confusion(
-                    np.where(labels == IGNORED, predictions, labels), predictions, classes
+                    np.asarray(np.where(labels == IGNORED, predictions, labels)), predictions, classes
                 ),
             )
         ),
@@ -246,10 +246,6 @@ def _precisions(hist):
     return right / predicted
 
 
-def _without_background(measure):
-    return lambda hist: measure(hist[1:, 1:])
-
-
 pixel_accuracy = Exercise(
     name="pixel_accuracy",
     lesson=1,
@@ -291,7 +287,7 @@ pixel_accuracy = Exercise(
         Mistake(
             "Class 0 is left out: the background is a class like any other.",
             OVERLAP,
-            _without_background(metrics.pixel_accuracy),
+            lambda hist: metrics.pixel_accuracy(hist[1:, 1:]),
         ),
         Mistake(
             "It is a mean of IU: for the share of right pixels, no union is needed.", FOUR, metrics.mean_iou
@@ -304,11 +300,6 @@ pixel_accuracy = Exercise(
     source=metrics.pixel_accuracy,
     sample={"hist": metrics.confusion(**large_maps(), classes=21)},
 )
-
-
-def _present(measure):
-    """The mean over the classes that are in the truth."""
-    return lambda hist: measure(hist)[hist.sum(axis=1) > 0].mean()
 
 
 def _in_all(hist):
@@ -361,7 +352,7 @@ mean_iou = Exercise(
         Mistake(
             "A class that is not there but predicted has IU 0, and counts: you leave it out.",
             MEAN,
-            _present(metrics.iou),
+            lambda hist: metrics.iou(hist)[hist.sum(axis=1) > 0].mean(),
         ),
         Mistake(
             "All classes are put into one ratio: take the IU of each class, then the mean.", MEAN, _in_all
@@ -391,10 +382,12 @@ mean_iou = Exercise(
             FOUR,
             metrics.frequency_weighted_iou,
         ),
-        Mistake(
-            "Class 0 is left out: the background is a class like any other.",
-            MEAN,
-            lambda hist: np.nanmean(metrics.iou(hist)[1:]),
+        *(
+            Mistake("Class 0 is left out: the background is a class like any other.", MEAN, wrong)
+            for wrong in (
+                lambda hist: np.nanmean(metrics.iou(hist)[1:]),
+                lambda hist: np.nan_to_num(np.nanmean(metrics.iou(hist)[1:])),
+            )
         ),
         Mistake("It is pixel accuracy: no union is in it.", OVERLAP, metrics.pixel_accuracy),
     ),
