@@ -21,6 +21,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from PIL import Image
 
 from lessons.source import Lesson, lessons, tags
@@ -29,6 +30,7 @@ from minifcn.progress import StatusLine
 
 FOLDER = Path(__file__).parent
 PATIENCE = 120  # seconds for a cell; the first one may compile kernels
+WITHOUT_SLIDERS = "import ipywidgets\nipywidgets.interact = lambda **sliders: lambda draw: draw"
 COLOURS = 256  # of a picture in a notebook: a third of the bytes, and hardly seen
 THUMBNAIL = 320  # pixels wide, or high
 MOST_BYTES = 1_000_000  # of a notebook
@@ -56,6 +58,9 @@ def build(lesson: Lesson, target: Path, solved: bool = False, line: StatusLine |
     for number, cell in enumerate(_code(notebook), 1):
         cell.execution_count = number
         cell.outputs = kept.get(cell.source) or list(_clean(cell, lesson.name))
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
     expected = "right" if solved else "not attempted"
     for cell, state in answers(lesson, notebook):
         if state != expected:
@@ -123,19 +128,30 @@ def with_table(text: str, all_lessons: list[Lesson]) -> str:
 
 
 def _run(notebook: NotebookNode, lesson: Lesson, line: StatusLine) -> dict[str, float]:
-    """Run every cell in a kernel of its own, beside figures.py; the seconds of each code cell, by its id."""
+    """Run every cell in a kernel of its own, beside figures.py; the seconds of each code cell, by its id.
+
+    Nobody moves the sliders here, so there are none: about once in ten times, a kernel waited for their messages
+    for minutes. What they draw is drawn once, at the end: a later cell may have given a name that they use to
+    something else.
+    """
+    without_sliders = new_code_cell(WITHOUT_SLIDERS, id="without-sliders")
+    again = [
+        new_code_cell(f"{name}()", id=f"{cell.id}-again")
+        for cell in notebook.cells
+        for name in re.findall(r"^@ipywidgets\.interact[\s\S]*?^def (\w+)", cell.source, re.MULTILINE)
+    ]
     began: dict[str, float] = {}
     seconds: dict[str, float] = {}
 
     def before(cell, cell_index):
-        line.show(f"{lesson.name}: cell {cell_index + 1} of {len(notebook.cells)}")
+        line.show(f"{lesson.name}: cell {cell_index} of {len(notebook.cells)}")
         began[cell.id] = time.perf_counter()
 
     def after(cell, cell_index, execute_reply):
         seconds[cell.id] = time.perf_counter() - began[cell.id]
 
     client = NotebookClient(
-        NotebookNode(notebook, metadata=NotebookNode()),  # for the widgets that it would keep
+        NotebookNode(notebook, cells=[without_sliders, *notebook.cells, *again], metadata=NotebookNode()),
         timeout=PATIENCE,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER)}},
@@ -149,7 +165,7 @@ def _run(notebook: NotebookNode, lesson: Lesson, line: StatusLine) -> dict[str, 
     except (CellControlSignal, DeadKernelError) as error:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         raise LessonError(f"{lesson.name}, {list(began)[-1]}:\n{plain}") from None
-    return seconds
+    return {cell.id: seconds[cell.id] for cell in _code(notebook)}
 
 
 def _clean(cell: NotebookNode, where: str) -> Iterator[NotebookNode]:
