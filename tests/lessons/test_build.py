@@ -57,7 +57,13 @@ check.twice(twice)
 # %% tags=["widget"]
 import ipywidgets
 
-ipywidgets.interact(lambda x: x, x=(0, 3))
+power = 2
+
+
+@ipywidgets.interact(x=(0, 3))
+def show(x=1):
+    print(x**power)
+
 
 # %% tags=["timing"]
 print(time.perf_counter_ns())
@@ -136,6 +142,10 @@ FAILURES = {
     "an error": ("1 / 0", r"07_example, lesson-07-cell-02:(?s:.*)ZeroDivisionError"),
     "an address": ("object()", r"07_example, lesson-07-cell-02 shows an address in memory"),
     "a dead kernel": ("import os\nos._exit(1)", r"07_example, lesson-07-cell-02:(?s:.*)died"),
+    "a slider that broke": (
+        "import ipywidgets\n@ipywidgets.interact(x=(0, 3))\ndef show(x=1): print(x**power)\npower = None",
+        r"07_example, lesson-07-cell-02-again:(?s:.*)TypeError",
+    ),
     "too much": ("print('x' * 1_000_000)", "07_example: 1000[0-9]+ bytes, at most 1000000"),
 }
 
