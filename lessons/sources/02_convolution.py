@@ -99,6 +99,7 @@ steps(x, kernel, [(1, 0), (4, 2)])
 # %% tags=["widget"]
 import ipywidgets
 
+steep = x  # later cells call other arrays x
 kernels = {
     "vertical edges": kernel,
     "horizontal edges": kernel.T,
@@ -111,8 +112,8 @@ kernels = {
 @ipywidgets.interact(name=list(kernels), stride=(1, 3), padding=(0, 2), dilation=(1, 2), window=(0, 99))
 def slide(name="vertical edges", stride=1, padding=0, dilation=1, window=13):
     options = {"stride": stride, "padding": padding, "dilation": dilation}
-    shape = convolve(x, kernels[name], **options).shape
-    steps(x, kernels[name], [np.unravel_index(window % np.prod(shape), shape)], **options)
+    shape = convolve(steep, kernels[name], **options).shape
+    steps(steep, kernels[name], [np.unravel_index(window % np.prod(shape), shape)], **options)
     plt.show()
 
 

@@ -102,12 +102,14 @@ check.conv_transpose2d(conv_transpose2d)
 # %% tags=["widget"]
 import ipywidgets
 
+four = x  # later cells call other arrays x
+
 
 @ipywidgets.interact(kernel=(1, 7), stride=(1, 4), padding=(0, 3), flat=False)
 def play(kernel=4, stride=2, padding=1, flat=False):
     ax = figures.panels(1, height=2.4, width=9)
     weights = np.ones(kernel) if flat else initialize.bilinear_1d(kernel)
-    strokes(ax, x, weights, stride, min(padding, (3 * stride + kernel - 1) // 2))
+    strokes(ax, four, weights, stride, min(padding, (3 * stride + kernel - 1) // 2))
     plt.show()
 
 
