@@ -12,6 +12,7 @@ from minifcn.check.place import where
 from minifcn.check.show import argument, beside
 from minifcn.check.trial import Trial
 
+FACTS = ("changed", "missing")  # kinds of problems that say all there is to say, whatever the case
 COLOURS = {"not attempted": "#0072b2", "wrong": "#d55e00", "right": "#009e73"}
 
 
@@ -82,7 +83,10 @@ def wrong(
         count = ""
     else:
         count = f" in {f'all {failing}' if failing == len(trials) else f'{failing} of {len(trials)}'} cases"
-    diagnosis = _explained(causes)
+    facts = dict.fromkeys(
+        problem.says for trial in (least, *trials) for problem in trial.problems if problem.kind in FACTS
+    )
+    diagnosis = (*_explained(causes), *facts)
     lines = [
         f"{name}: wrong{count}.",
         *(line for sentence in diagnosis for line in ("", sentence)),
@@ -96,6 +100,8 @@ def wrong(
     for key, value in least.case.items():
         lines += [f"    {line}" for line in argument(key, value)]
     for problem in least.problems:
+        if problem.says in facts:
+            continue
         lines += ["", problem.says, *(f"    {line}" for line in _numbers(least, problem))]
     if least.call.printed.strip():
         lines += ["", "It printed:", *(f"    {line}" for line in least.call.printed.rstrip().splitlines())]

@@ -41,7 +41,7 @@ def _made(base: Make, change: Callable[[np.ndarray], Any], output: str) -> Test:
     def make(trial):
         array = base(trial)
         try:
-            return None if array is None else np.asarray(change(array))
+            return None if array is None else np.asarray(change(array.astype(np.float64)))
         except ValueError:  # it needs more axes than this case has
             return None
 
@@ -85,7 +85,7 @@ def factors(base: Make, output: str, wrong: Sequence[Trial]) -> Iterator[tuple[s
                 array = base(trial)
                 try:
                     number = float(max(count(trial.case[name]), 1))
-                except IndexError:  # it counts along an axis that this case does not have
+                except (IndexError, TypeError):  # it counts along an axis that this case does not have
                     return None
                 return None if array is None else np.asarray(array * number**power)
 
@@ -98,7 +98,7 @@ def factors(base: Make, output: str, wrong: Sequence[Trial]) -> Iterator[tuple[s
 def _constants(base, output, wrong):
     """The factor and the offset that lead from `base` to what came, if these are the change; or None."""
     for trial in wrong:
-        found, array = trial.found[output], base(trial)
+        found, array = trial.found[output].astype(np.float64), base(trial)
         if array is None or array.shape != found.shape or not np.abs(array).max(initial=0) > 0:
             continue
         index = np.unravel_index(np.abs(array).argmax(), array.shape)
@@ -244,7 +244,8 @@ def _inside(output, which):
         nearness = np.max(_nearness(trial, output))
         starts = itertools.product(*(range(a - b + 1) for a, b in zip(outer.shape, inner.shape)))
         parts = (tuple(slice(i, i + n) for i, n in zip(start, inner.shape)) for start in starts)
-        return any(equal(outer[part], inner, nearness) for part in parts) and bool(np.any(inner))
+        found_inside = any(equal(outer[part], inner, nearness) for part in parts)
+        return None if found_inside and not inner.any() else found_inside
 
     return test
 
@@ -268,11 +269,13 @@ def _nearness(trial, output):
     found, expected, tolerance = trial.found[output], trial.expected[output], trial.tolerance[output]
     if not trial.is_wrong(output):
         return 2 * tolerance
-    nearness = np.maximum(tolerance, EXPLAINED * max(largest(found), largest(expected)))
+    near = EXPLAINED * max(largest(found), largest(expected))
     if found.shape != expected.shape:
-        return nearness
+        return max(near, np.min(tolerance))
     error = np.abs(found.astype(np.float64) - expected)
-    return np.minimum(nearness, OF_THE_ERROR * error.max(initial=0, where=np.isfinite(error)) or np.inf)
+    nearest = OF_THE_ERROR * error.max(initial=0, where=np.isfinite(error))
+    nearness = np.minimum(np.maximum(tolerance, near), nearest or np.inf)
+    return np.where(np.isinf(tolerance), np.inf, nearness)  # any number will do there
 
 
 def _subsets(ndim, most):

@@ -9,7 +9,8 @@ FLOOR = (
     0.01  # where all expected numbers are smaller, this counts as the largest: sums that cancel are not exact
 )
 LARGE = 1_000_000  # numbers; an array of more is not looked into
-NUMBERS = "buif"  # kinds of dtype
+NUMBERS = "buifc"  # kinds of dtype
+OTHERS = {"U": "text", "S": "bytes", "M": "dates", "m": "times", "V": "records"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Problem:
     """What is wrong with one output, or with all of it (`output` is ""), in a sentence."""
 
     output: str
-    kind: str  # "raised", "slow", "changed", "type", "shape", "complex", "not finite" or "numbers"
+    kind: str  # "raised", "slow", "changed", "missing", "type", "complex", "shape", "not finite" or "numbers"
     says: str
 
 
@@ -57,13 +58,15 @@ def compare(
     name: str, found: np.ndarray | Unusable, expected: np.ndarray, tolerance: float | np.ndarray
 ) -> Problem | None:
     """The first thing that is wrong with an output, or None. `tolerance` is absolute."""
+    if isinstance(found, Unusable) and found.nothing:
+        return Problem(name, "missing", f"{name} is missing: it is {found.says}.")
     if isinstance(found, Unusable):
         return Problem(name, "type", f"{name} is {found.says}; {described(expected)} is expected.")
+    if found.dtype.kind == "c":
+        return Problem(name, "complex", f"{name} is complex ({found.dtype}); real numbers are expected.")
     if found.shape != expected.shape:
         right = f"a number, shape {expected.shape}" if expected.ndim == 0 else f"{expected.shape}"
         return Problem(name, "shape", f"{name} has shape {found.shape}, expected is {right}.")
-    if found.dtype.kind == "c":
-        return Problem(name, "complex", f"{name} is complex ({found.dtype}); real numbers are expected.")
     wrong = wrong_numbers(found, expected, tolerance)
     if not wrong.any():
         return None
@@ -125,9 +128,8 @@ def _array(value):
             array = array.astype(np.float64) if array.ndim else np.asarray(float(value))
         except Exception:
             return Unusable(f"{named(value)}{' of other things than numbers' if array.ndim else ''}")
-    if array.dtype.kind not in NUMBERS + "c":
-        inside = f" of {array.dtype.name}" if array.ndim else ""
-        return Unusable(f"{named(value)}{inside}")
+    if array.dtype.kind not in NUMBERS:
+        return Unusable(f"{named(value)}{f' of {OTHERS[array.dtype.kind]}' if array.ndim else ''}")
     if array.size > LARGE:
         return Unusable(f"an array of shape {array.shape}")
     return np.array(array)
@@ -146,4 +148,4 @@ def named(value: Any) -> str:
     if is_nothing(value):
         return "..." if value is ... else repr(value)
     name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"

@@ -84,7 +84,13 @@ class _Known:
         self.mistake, self.names, self.given = mistake, names, dict[int, Outputs]()
 
     def of(self, output: str) -> Callable[[Trial], Any]:
-        return lambda trial: self._outputs(trial).get(output)
+        """A function that gives its numbers for a trial, or None."""
+
+        def make(trial):
+            given = self._outputs(trial).get(output)
+            return given if isinstance(given, np.ndarray) else None
+
+        return make
 
     def _outputs(self, trial: Trial) -> Outputs:
         if id(trial) not in self.given:

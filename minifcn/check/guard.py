@@ -64,15 +64,16 @@ def call(
     function: Callable[..., Any],
     arguments: dict[str, Any],
     digest: Callable[[Any], Any] = lambda value: value,
-    limit: float = LIMIT,
+    limit: float | None = None,
 ) -> Call:
     """Call `function` with copies of the arguments, in their order, and `digest` with what it returns.
 
+    `limit` is in seconds; LIMIT, unless given, and COMPILING for what Numba compiles.
     `digest` counts as a part of the function: it may ask a strange value what it is, which runs its code.
     """
     given = {name: copied(value) for name, value in arguments.items()}
-    if type(function).__module__.startswith("numba"):
-        limit = COMPILING
+    if limit is None:
+        limit = COMPILING if type(function).__module__.startswith("numba") else LIMIT
     printed, result, raised, seconds = _Printed(), None, None, 0.0
     with _turn:
         random = np.random.get_state()

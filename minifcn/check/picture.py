@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from minifcn.check.compare import wrong_numbers
 from minifcn.check.show import grids
@@ -12,6 +13,7 @@ from minifcn.check.trial import Trial
 
 ROWS = 3  # grids that are drawn, of an array that has many; those with wrong numbers first
 WRITTEN = 10  # rows and columns up to which the numbers are written into the cells
+TONES = 128  # colours of the picture: it stays small
 COLOURS = ("#e0803f", "white", "#3f93c5")  # less than zero, zero, more; black text can be read on all
 NO_NUMBER = "#d9d9d9"
 
@@ -42,8 +44,8 @@ def _image(output: str, panels: dict[str, np.ndarray], wrong: np.ndarray) -> str
     height, width = np.max([np.atleast_2d(piece[0][1]).shape for piece in pieces.values()], axis=0)
     cell = min(0.5, 3.6 / max(height, width))
     size = (len(panels) * (max(cell * width, 0.9) + 0.3), len(order) * (cell * height + 0.45) + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=size, dpi=80, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     shared = max(_largest(panels["expected"]), _largest(panels["got"]))
     for column, (title, array) in zip(
         figure.subplots(len(order), len(panels), squeeze=False).T, panels.items()
@@ -59,8 +61,9 @@ def _image(output: str, panels: dict[str, np.ndarray], wrong: np.ndarray) -> str
                 if title == "got":
                     _frames(ax, np.atleast_2d(marks[k]))
     figure.suptitle(output, fontsize=10, x=0.01, ha="left", fontweight="bold")
+    canvas.draw()
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=80)
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(TONES).save(file, "PNG")
     return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 

@@ -22,6 +22,8 @@ def where(trials: Sequence[Trial], output: str) -> list[str]:
 def _options(wrong, right):
     """Options and numbers of things that are right at their smallest value."""
     for name, value in wrong[0].case.items():
+        if len({_kind(trial.case[name]) for trial in (*wrong, *right)}) > 1:
+            continue
         for what, of in _choices(name, value):
             seen = [of(trial.case[name]) for trial in (*wrong, *right)]
             least = min(seen)
@@ -30,6 +32,10 @@ def _options(wrong, right):
             count = seen.count(least)
             if count >= ENOUGH:
                 yield f"It is right in all {count} cases with {what} = {least}."
+
+
+def _kind(value):
+    return (np.ndarray, value.ndim) if isinstance(value, np.ndarray) else type(value)
 
 
 def _choices(name, value):
@@ -50,7 +56,7 @@ def _positions(wrong, output):
         for trial in wrong
         if trial.found[output].shape == trial.expected[output].shape
     ]
-    if len(masks) < len(wrong) or not masks[0].ndim:
+    if len(masks) < len(wrong) or {mask.ndim for mask in masks} - {masks[0].ndim} or not masks[0].ndim:
         return
     if all(len(mask) and not mask[0].any() for mask in masks):
         yield f"{output}[0] is always right; what comes after it is not."

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from minifcn.check.compare import Outputs, Problem, Unusable, compare, outputs
-from minifcn.check.guard import LIMIT, Call, call
+from minifcn.check.guard import Call, call
 from minifcn.check.search import Case, Stop, shrink
+
+NUMBERS = ("shape", "not finite", "numbers")  # kinds of problems with an array of numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +28,8 @@ class Trial:
         return self.call.result if isinstance(self.call.result, dict) else {}
 
     def is_wrong(self, output: str) -> bool:
-        """Whether an array came for this output that is not the right one."""
-        came = isinstance(self.found.get(output), np.ndarray)
-        return came and any(problem.output == output for problem in self.problems)
+        """Whether real numbers came for this output that are not the right ones."""
+        return any(problem.output == output and problem.kind in NUMBERS for problem in self.problems)
 
     @property
     def nothing(self) -> bool:
@@ -71,7 +72,7 @@ def problems(
 def failure(done: Call, who: str) -> list[Problem]:
     """That nothing came, because of an exception or an endless loop."""
     if done.timed_out:
-        says = f"{who} had not returned after {LIMIT:.0f} seconds. Is there a loop that does not end?"
+        says = f"{who} had not returned after {done.seconds:.0f} seconds. Is there a loop that does not end?"
         return [Problem("", "slow", says)]
     if done.raised is None:
         return []
