@@ -5,6 +5,7 @@ changes.py, such as a sign. It is named for an output only if it gives what the 
 cases that are wrong and in those that are right. So nothing is guessed.
 """
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,12 @@ def diagnose(trials: Sequence[Trial], mistakes: Sequence[Mistake] = ()) -> list[
     causes = []
     for output in names:
         wrong = [trial for trial in trials if trial.is_wrong(output)]
+        wrong.sort(key=lambda trial: -trial.size)  # large cases tell mistakes apart, so few have to be tried
         right = [trial for trial in trials if not trial.is_wrong(output)]
         candidates = _candidates(output, wrong, known) if wrong else iter(())
         with np.errstate(all="ignore"):  # what came may be NaN or infinite
-            causes += [cause for cause in candidates if _explains(cause.test, wrong, right)][:1]
+            explaining = (cause for cause in candidates if _explains(cause.test, wrong, right))
+            causes += itertools.islice(explaining, 1)
     return causes
 
 
