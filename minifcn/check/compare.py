@@ -75,11 +75,11 @@ def compare(
         index = first(broken)
         what = "NaN, not a number" if np.isnan(found[index]) else f"{found[index]:g}"
         return Problem(name, "not finite", f"{place(name, index)} is {what}.")
-    if found.ndim == 0:
+    if found.size == 1:
         return Problem(name, "numbers", f"{name} is wrong.")
     many = f"{wrong.sum()} of {wrong.size} numbers {'is' if wrong.sum() == 1 else 'are'} wrong"
     if wrong.all():
-        many = "all numbers are wrong" if wrong.size > 1 else "its number is wrong"
+        many = "all numbers are wrong"
     return Problem(name, "numbers", f"{name}: {many}.")
 
 

@@ -49,7 +49,7 @@ def diagnose(trials: Sequence[Trial], mistakes: Sequence[Mistake] = ()) -> list[
     """
     names = tuple({name: None for trial in trials for name in trial.expected})
     known = [_Known(mistake, names) for mistake in mistakes]
-    causes = []
+    causes: list[Cause] = []
     for output in names:
         wrong = [trial for trial in trials if trial.is_wrong(output)]
         wrong.sort(key=lambda trial: -trial.size)  # large cases tell mistakes apart, so few have to be tried

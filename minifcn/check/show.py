@@ -1,6 +1,7 @@
 """Arrays as text that can be read: plain grids of numbers, with shapes, and wrong numbers marked."""
 
 import inspect
+import itertools
 import reprlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from minifcn.check.compare import first, place
 
 MOST = 64  # numbers that are printed of one array
-WIDEST = 90  # characters, for two arrays side by side
+WIDEST = 90  # characters of a line
 MARK = "*"
 WEIGHTS = ("w", "dw", "weight", "dweight", "kernel")  # height and width come first in these
 
@@ -47,26 +48,31 @@ def beside(name: str, expected: np.ndarray, found: np.ndarray, wrong: np.ndarray
         index = first(wrong)
         pair = _number(expected[index], digits), _number(found[index], digits)
         return [f"The first is {place(name, index)}: expected {pair[0]}, got {pair[1]}."]
-    left = ["expected", *array(name, expected, digits=digits)]
-    right = [f"got{f'  ({MARK} = wrong)' if wrong is not None else ''}", *array(name, found, wrong, digits)]
-    fits = max(map(len, left)) + max(map(len, right)) <= WIDEST
-    return columns(left, right) if fits else [*left, *right]
+    left = ["expected", *array(name, expected, digits=digits, width=WIDEST // 2)]
+    right = [f"got{f'  ({MARK} = wrong)' if wrong is not None else ''}"]
+    right += array(name, found, wrong, digits, WIDEST // 2)
+    return side_by_side([left, right], gap=6)
 
 
-def array(name: str, values: np.ndarray, wrong: np.ndarray | None = None, digits: int = 4) -> list[str]:
+def array(
+    name: str,
+    values: np.ndarray,
+    wrong: np.ndarray | None = None,
+    digits: int = 4,
+    width: int = WIDEST,
+) -> list[str]:
     """The rows of an array; of more than two dimensions, a grid for each image and channel."""
     if values.size > MOST or not values.size:
         return [_summary(values)]
     texts = np.array([_number(value, digits) for value in values.ravel()], dtype=object).reshape(values.shape)
     if wrong is not None:
         texts = np.asarray(texts + np.where(wrong, MARK, " ").astype(object), object)  # of one number, too
-    width = max(map(len, texts.ravel()))
-    lines = []
+    longest = max(map(len, texts.ravel()))
+    blocks = []
     for index, grid in grids(name, texts):
-        if index:
-            lines.append(f"{name}[{index}]")
-        lines += ["  ".join(text.rjust(width) for text in row).rstrip() for row in _rows(grid)]
-    return lines
+        rows = ["  ".join(text.rjust(longest) for text in row).rstrip() for row in np.atleast_2d(grid)]
+        blocks.append([f"{name}[{index}]", *rows] if index else rows)
+    return side_by_side(blocks, width=width)
 
 
 def grids(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -92,15 +98,17 @@ def grids(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     return pieces if len(pieces) > 1 else [("", pieces[0][1])]
 
 
-def columns(left: Sequence[str], right: Sequence[str], gap: int = 6) -> list[str]:
+def side_by_side(blocks: Sequence[Sequence[str]], gap: int = 3, width: int = WIDEST) -> list[str]:
+    """Blocks of lines next to each other if they fit, otherwise one below the other.
+
+    >>> side_by_side([["a", "bb"], ["c"]])
+    ['a    c', 'bb']
     """
-    >>> columns(["a", "bb"], ["c"])
-    ['a       c', 'bb']
-    """
-    width = max(map(len, left)) + gap
-    rows = max(len(left), len(right))
-    padded = [[*lines, *[""] * (rows - len(lines))] for lines in (left, right)]
-    return [f"{a.ljust(width)}{b}".rstrip() for a, b in zip(*padded)]
+    widths = [max(map(len, block)) for block in blocks]
+    if sum(widths) + gap * (len(blocks) - 1) > width:
+        return [line for block in blocks for line in block]
+    rows = itertools.zip_longest(*blocks, fillvalue="")
+    return ["".join(text.ljust(n + gap) for text, n in zip(row, widths)).rstrip() for row in rows]
 
 
 def _heading(name, values):
@@ -132,12 +140,6 @@ def _digits(expected, found, wrong):
         if all(_number(a, digits) != _number(b, digits) for a, b in pairs):
             return digits
     return 17
-
-
-def _rows(grid):
-    return (
-        [[grid.item()]] if grid.ndim == 0 else [list(grid)] if grid.ndim == 1 else [list(row) for row in grid]
-    )
 
 
 def _indented(lines):

@@ -12,12 +12,9 @@ def test_images_fall_into_grids_of_height_and_width():
     x = np.arange(12.0).reshape(1, 2, 3, 2)
     assert (
         "\n".join(array("x", x))
-        == """x[0, :, :, 0]
- 0   2   4
- 6   8  10
-x[0, :, :, 1]
- 1   3   5
- 7   9  11"""
+        == """x[0, :, :, 0]   x[0, :, :, 1]
+ 0   2   4       1   3   5
+ 6   8  10       7   9  11"""
     )
 
 
