@@ -61,6 +61,15 @@ WHOLE_ARRAY = {
 
 
 @pytest.mark.parametrize("check", [check_gradients, check_adjoint])
+def test_dy_is_not_what_others_draw_with_a_common_seed(check):
+    """Otherwise a backward that takes x for dy would be right."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal((3, 4))
+        with pytest.raises(GradientError):
+            check(lambda x: (x * 1, x), lambda dy, x: x, {"x": x})
+
+
+@pytest.mark.parametrize("check", [check_gradients, check_adjoint])
 @pytest.mark.parametrize("name", ["x", "w", "b"])
 @pytest.mark.parametrize("mistake", WHOLE_ARRAY.values(), ids=WHOLE_ARRAY.keys())
 @pytest.mark.parametrize("seed", range(5))
