@@ -1,9 +1,9 @@
-"""A small exercise of the real kind, to test the checker with: weight and bias gradient of a convolution."""
+"""Two small exercises, to test the checker with: gradients of a convolution, and a map from images to images."""
 
 import numpy as np
 from hypothesis import strategies as st
 
-from minifcn.check.cases import simple
+from minifcn.check.cases import arguments, distinct, simple
 from minifcn.check.exercise import Exercise, Mistake
 
 VALUES = np.array([1.0, 2, -1, 3, -2])
@@ -60,3 +60,24 @@ toy = Exercise(
     source=backward,
     sample=large(),
 )
+
+
+def of_dw(change):
+    """The right function, but for dw: change(dw, dy, x)."""
+
+    def function(dy, x, stride):
+        dw, db = backward(dy, x, stride)
+        return change(dw, dy, x), db
+
+    return function
+
+
+def images():
+    return arguments(x=distinct((2, 4, 5, 2)))
+
+
+def smooth(x):
+    return np.cumsum(np.cumsum(x, axis=1), axis=2) / 3
+
+
+places = Exercise(name="places", lesson=1, reference=smooth, cases=images(), returns=("y",), rtol=1e-9)
