@@ -13,6 +13,7 @@ import sys
 from minifcn import metrics
 from minifcn.errors import InputError, says_errors
 from minifcn.kernels.jit import announce_compilation
+from minifcn.precompile import precompile
 from minifcn.progress import StatusLine, duration
 from minifcn.settings import Settings, add_options
 from minifcn.training import Training
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if run.source:
         print(f"{run.settings.weights}: {run.source}", file=sys.stderr)
+
+    precompile(run.out)
 
     stop = False
 

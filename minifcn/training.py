@@ -185,20 +185,12 @@ class Training:
 
     def step(self) -> Step:
         """One step: a batch forward, the loss, backward, and the parameters moved."""
-        settings, n = self.settings, self.number
-        images, labels = batch(
-            self.training,
-            n,
-            settings.batch_size,
-            settings.seed,
-            augment=[AUGMENTATIONS[name] for name in settings.augment if name != "none"],
-            crop=settings.crop or None,
-            fill=self.segmenter.preprocessing.fill,
-        )
+        n = self.number
+        x, labels = self.batch()
         lr = self.schedule(n)
         with np.errstate(all="ignore"):  # whatever is not finite is looked for, and said, just below
-            x = self.segmenter.preprocessing(images)
-            scores, tape = self.net.forward(x, train=True, rng=np.random.default_rng((settings.seed, n, 2)))
+            rng = np.random.default_rng((self.settings.seed, n, 2))
+            scores, tape = self.net.forward(x, train=True, rng=rng)
             value, dscores = self.loss(scores, labels)
             grads = self.net.backward(dscores, tape)
         _check_finite(n + 1, value, tape, grads)
@@ -206,6 +198,20 @@ class Training:
         self.number += 1
         self.losses_since.append(value)
         return Step(self.number, value, lr)
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """The images of the next step, preprocessed, and their labels."""
+        settings, preprocessing = self.settings, self.segmenter.preprocessing
+        images, labels = batch(
+            self.training,
+            self.number,
+            settings.batch_size,
+            settings.seed,
+            augment=[AUGMENTATIONS[name] for name in settings.augment if name != "none"],
+            crop=settings.crop or None,
+            fill=preprocessing.fill,
+        )
+        return preprocessing(images), labels
 
     def evaluate(self) -> np.ndarray:
         """Measure on the held-out images and add a row to the history."""

@@ -79,6 +79,11 @@ def _cache_folder() -> str:
 _CACHE_FOLDER = _cache_folder()
 
 
+def compiled_before() -> bool:
+    """Whether the machine code of any of these kernels is on the disk."""
+    return any(Path(_CACHE_FOLDER).glob("*/*.nbi"))
+
+
 @contextlib.contextmanager
 def caching_here():
     """Numba reads its cache folder when it decorates; other people's functions keep theirs.
@@ -232,15 +237,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 class _Announcer(event.Listener):
-    said = False
-
     def on_start(self, event):
-        if not self.said:
-            print("compiling the kernels (once; the next run starts at once) …", file=sys.stderr, flush=True)
-            self.said = True
+        say_compiling()
 
     def on_end(self, event):
         pass
+
+
+@functools.cache
+def say_compiling() -> None:
+    print("compiling the kernels (once; the next run starts at once) …", file=sys.stderr, flush=True)
 
 
 @functools.cache
