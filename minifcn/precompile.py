@@ -1,8 +1,8 @@
 """Compile the kernels of a run by two processes, before its first step.
 
-The first step on a machine compiles some thirty kernels. One Python process compiles them one by one, however many
-processors there are. So two processes do: one goes through the layers from the first to the last, the other from the
-last to the first. What one has compiled the other finds on the disk, and somewhere in the middle they meet.
+The first step on a machine compiles some thirty kernels. One Python process compiles them one by one, however
+many processors there are. So two processes do: one goes through the layers from the first to the last, the other
+from the last to the first. What one has compiled the other finds on the disk, and somewhere in the middle they meet.
 
 Then both end. That matters too: where the compiler has been at work, arrays lie scattered between what it has left
 behind, and every later step in that process takes a fifth longer.
@@ -12,7 +12,6 @@ import gc
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -25,15 +24,16 @@ from minifcn.training import Training
 FORWARDS, BACKWARDS = "forwards", "backwards"
 
 
-def precompile(out: Path) -> None:
-    """Compile what the run in the folder `out` needs, unless kernels have been compiled on this machine before.
+def precompile(run: Training) -> None:
+    """Compile what `run` needs, unless it has no folder or kernels have been compiled on this machine before.
 
-    Nothing in the folder changes. If a process fails, the run itself compiles what is missing, or says what is wrong.
+    Neither the run nor its folder changes. If a process fails, the run itself compiles what is missing, or says
+    what is wrong.
     """
-    if jit.CHECKED or jit.get_threads() == 1 or jit.compiled_before():
+    if run.out is None or jit.CHECKED or jit.get_threads() == 1 or jit.compiled_before():
         return
     jit.say_compiling()
-    command = [sys.executable, "-m", "minifcn.precompile", os.fspath(out)]
+    command = [sys.executable, "-m", "minifcn.precompile", os.fspath(run.out)]
     workers = [
         subprocess.Popen([*command, way], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for way in (FORWARDS, BACKWARDS)

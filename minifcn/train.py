@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     if run.source:
         print(f"{run.settings.weights}: {run.source}", file=sys.stderr)
 
-    precompile(run.out)
+    precompile(run)
 
     stop = False
 

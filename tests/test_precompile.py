@@ -20,7 +20,7 @@ from minifcn.training import Training
 
 run = Training.start(Settings(toy="shapes", out=sys.argv[1]))
 before = {file: file.read_bytes() for file in run.out.iterdir()}
-precompile(run.out)
+precompile(run)
 assert {file: file.read_bytes() for file in run.out.iterdir()} == before
 with event.install_recorder("numba:compile") as compiled:
     run.step()
@@ -46,7 +46,7 @@ def test_nothing_is_started_where_nothing_is_to_be_gained(reason, monkeypatch, t
     monkeypatch.setattr(jit, "compiled_before", lambda: reason == "compiled before")
     monkeypatch.setattr(jit, "get_threads", lambda: 1 if reason == "one thread" else 2)
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("started a process"))
-    precompile.precompile(tmp_path)
+    precompile.precompile(Training.start(Settings(toy="shapes", out=str(tmp_path / "run"))))
 
 
 @pytest.mark.parametrize("way", [precompile.FORWARDS, precompile.BACKWARDS])
