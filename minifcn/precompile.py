@@ -2,7 +2,7 @@
 
 The first step on a machine compiles some thirty kernels. One Python process compiles them one by one, however
 many processors there are. So two processes do: one goes through the layers from the first to the last, the other
-from the last to the first. What one has compiled the other finds on the disk, and somewhere in the middle they meet.
+from the last to the first. What one has compiled the other finds on the disk. In the middle they meet.
 
 Then both end. That matters too: where the compiler has been at work, arrays lie scattered between what it has left
 behind, and every later step in that process takes a fifth longer.
