@@ -49,6 +49,32 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.n
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64, copy=False)
 
 
+def trimap(labels: np.ndarray, width: int, ignore_label: int = 255) -> np.ndarray:
+    """The labels in a band along the boundaries; whatever is further away becomes `ignore_label`.
+
+    A pixel is in the band if one with another label lies at most `width` pixels from it, centre to centre: `width`
+    rows on either side of a straight boundary. Ignored pixels are another label, too, so that there is a band
+    around the void of PASCAL VOC. `labels` is (..., H, W). The confusion matrix of what is left tells how well
+    boundaries are found, which a mean over all pixels hardly shows. Raises ValueError for a width below 1.
+
+    Source: Kohli, Ladicky and Torr, "Robust higher order potentials for enforcing label consistency", 2009; Chen et
+    al., DeepLab, 2015, use it in the same way.
+
+    >>> trimap(np.array([[0, 0, 0, 0, 1, 1, 1]]), width=2)
+    array([[255, 255,   0,   0,   1,   1, 255]])
+    """
+    if width < 1:
+        raise ValueError(f"width is {width}; expected at least 1 pixel")
+    H, W = labels.shape[-2:]
+    # Beyond the border its pixels go on: they are no nearer than the border, so nothing is added to the band.
+    around = np.pad(labels, [(0, 0)] * (labels.ndim - 2) + [(width, width)] * 2, mode="edge")
+    band = np.zeros(labels.shape, bool)
+    for down, right in np.ndindex(2 * width + 1, 2 * width + 1):
+        if (down - width) ** 2 + (right - width) ** 2 <= width**2:
+            band |= around[..., down : down + H, right : right + W] != labels
+    return np.where(band, labels, np.array(ignore_label, labels.dtype))
+
+
 def pixel_accuracy(hist: np.ndarray) -> float:
     """The share of pixels that are right, Σ n_ii / Σ t_i."""
     right, truth, _ = _counts(hist)

@@ -69,6 +69,22 @@ def predictions(
     _save(figure, path)
 
 
+def comparison(
+    image: np.ndarray, truth: np.ndarray, predictions: dict[str, np.ndarray], path: str | os.PathLike
+) -> None:
+    """One image and its truth, and what several networks make of it, by their titles; eight to a line."""
+    shown = {"image": image, "truth": voc_palette()[truth]}
+    shown |= {title: voc_palette()[prediction] for title, prediction in predictions.items()}
+    lines = -(-len(shown) // 8)
+    figure, grid = _figure(lines, 8, (12, 1.8 * lines))
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for ax, (title, picture) in zip(grid.flat, shown.items()):
+        ax.imshow(picture, interpolation="nearest")
+        ax.set_title(title, fontsize=9)
+    _save(figure, path)
+
+
 def samples(datasets: Sequence[Dataset], path: str | os.PathLike, count: int = 6) -> None:
     """A contact sheet: the first images of each dataset, and below them their labels as colours on top."""
     figure, grid = _figure(2 * len(datasets), count, (1.6 * count, 3.3 * len(datasets)))

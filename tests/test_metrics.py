@@ -139,6 +139,39 @@ def test_a_perfect_prediction_has_1_everywhere(case):
         assert measure(hist) == 1 if (labels < K).any() else math.isnan(measure(hist))
 
 
+# The band along boundaries.
+
+
+@st.composite
+def label_maps(draw):
+    """Small maps of few labels, so that there are boundaries; 255 among them."""
+    shape = draw(st.lists(st.integers(1, 7), min_size=2, max_size=3), label="shape")
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    coarse = rng.choice(np.array([0, 1, 255], np.uint8), [-(-n // 3) for n in shape])
+    return np.kron(coarse, np.ones([3] * len(shape), np.uint8))[tuple(slice(n) for n in shape)]
+
+
+@given(label_maps(), st.integers(1, 4))
+def test_trimap_keeps_what_is_near_another_label(labels, width):
+    expected = np.full_like(labels, 200)
+    for *image, y, x in np.ndindex(labels.shape):
+        others = np.argwhere(labels[tuple(image)] != labels[(*image, y, x)])
+        if len(others) and np.hypot(*(others - (y, x)).T).min() <= width:
+            expected[(*image, y, x)] = labels[(*image, y, x)]
+    found = metrics.trimap(labels, width, ignore_label=200)
+    assert found.dtype == labels.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_trimap_of_one_class_is_nothing():
+    assert (metrics.trimap(np.full((4, 5), 3, np.uint8), 2) == 255).all()
+
+
+def test_trimap_refuses_a_width_of_no_pixel():
+    with pytest.raises(ValueError, match="width is 0; expected at least 1 pixel"):
+        metrics.trimap(np.zeros((2, 2), np.uint8), 0)
+
+
 # Worked values.
 
 

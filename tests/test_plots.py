@@ -29,3 +29,16 @@ def test_the_sheet_of_samples_shows_images_and_labels(tmp_path):
     changed = (sheet != other).any(axis=2)
     half = len(changed) // 2
     assert not changed[: half - 20].any() and changed[half + 20 :].mean() > 0.4
+
+
+def test_the_comparison_shows_every_prediction(tmp_path):
+    image, truth = Shapes(1, 32)[0]
+    for count, wrong in ((7, None), (7, 6), (3, None)):
+        guesses = {f"network {k}": truth * (k != wrong) for k in range(count)}
+        plots.comparison(image, truth, guesses, tmp_path / f"{count}-{wrong}.png")
+    whole, other, short = (
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) for name in ("7-None", "7-6", "3-None")
+    )
+    rows, columns = np.nonzero((whole != other).any(axis=2))
+    assert rows.min() > len(whole) // 2 and columns.max() < whole.shape[1] // 8, "the ninth begins a line"
+    assert len(short) < len(whole)
