@@ -52,7 +52,14 @@ def measured(model: str, border_weights: bool, budget: Budget, validation: Cells
 
 
 def table(rows: list[Row], cells: int) -> str:
-    titles = ["network", "border weights", "cells told apart", "of each seed", "cells predicted", "IU of cells"]
+    titles = [
+        "network",
+        "border weights",
+        "cells told apart",
+        "of each seed",
+        "cells predicted",
+        "IU of cells",
+    ]
     return pages.table(
         titles,
         [

@@ -1,5 +1,6 @@
 """The benchmark against PyTorch, kept alive: its twins compute the same, its tables can be written."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -55,6 +56,33 @@ def every_layer():
     return net
 
 
+def every_map_layer():
+    """What later models add: normalisation, unpooling, upsampling, bins, mirrored borders, dropout."""
+    rng, net = np.random.default_rng(0), Network((2, 13, 18, 3))
+    net.add("pad", layers.Pad2d((1, 2), mode="reflect"))
+    net.add("conv", layers.Conv2d(3, 8, 3, rng=rng))
+    net.add("bn", layers.BatchNorm2d(8, eps=1e-3))
+    net.add("relu", layers.ReLU())
+    net.add("pool", layers.MaxPool2d(2, ceil_mode=True))
+    net.add("norm", layers.BatchNorm2d(8, batch_statistics=True))
+    net.add("drop", layers.Dropout(0.5))
+    net.add("unpool", layers.MaxUnpool2d(2, ceil_mode=True), "drop", "relu")
+    net.add("bins", layers.AdaptiveAvgPool2d((3, 4)), "unpool")
+    net.add("bilinear", layers.Upsample2d((5, 6), mode="bilinear"))
+    net.add("cut", layers.Crop((1, 2)), "bilinear", "image")
+    net.add("nearest", layers.Upsample2d(2), "pool")
+    net.add("cropped", layers.Crop(0), "nearest", "image")
+    net.add("zeros", layers.Pad2d((0, 1)), "cropped")
+    net.add("back", layers.Crop((0, 1)), "zeros", "image")
+    net.add("whole", layers.Crop((0, 1)), "unpool", "image")
+    net.add("both", layers.Concat(), "cut", "back", "whole")
+    net.add("score", layers.Conv2d(24, 21, 1, rng=rng))
+    for array in net.arrays.values():
+        if array.ndim == 1:
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return net
+
+
 # ---------------------------------------------------------------- timing
 
 
@@ -105,6 +133,14 @@ def test_unequal_results_are_refused(found, message):
     else:
         with pytest.raises(UnequalError, match=f"x.*{message}"):
             check_equal("x", found, expected)
+
+
+@pytest.mark.parametrize("start", ["gradient of ", "own gradient of "])
+def test_rounding_in_place_of_a_gradient_of_0_is_no_difference(start):
+    expected = {f"{start}w": np.array([1.0, -2.0]), f"{start}bias": np.array([1e-8])}
+    check_equal("x", expected | {f"{start}bias": np.array([-1e-8])}, expected)
+    with pytest.raises(UnequalError, match=f"{start}bias differs"):
+        check_equal("x", expected | {f"{start}bias": np.array([2e-4])}, expected)
 
 
 def test_work_of_training_is_three_times_inference_but_for_the_image():
@@ -163,7 +199,7 @@ def test_rows_are_measured_and_reported():
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("layout", ["channels_last", "NCHW"])
-@pytest.mark.parametrize("make", [small_net, every_layer])
+@pytest.mark.parametrize("make", [small_net, every_layer, every_map_layer])
 def test_a_network_and_its_torch_twin_compute_the_same(make, layout):
     torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
     from benchmarks.versus_torch import torch_twin
@@ -173,6 +209,45 @@ def test_a_network_and_its_torch_twin_compute_the_same(make, layout):
     with torch.inference_mode():
         found = torch_twin.Twin(net, layout).eval()(torch_twin.images_to_torch(images, layout))
     np.testing.assert_allclose(torch_twin.images_from_torch(found), net(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("train", [True, False])
+def test_rows_of_later_models_are_measured(train):
+    pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    row = NetworkRow("later", every_map_layer, (2, 13, 18, 3), train, onnx=False)
+    assert len(measure.measured(row, (OURS, "torch"), TINY)["times"]) == (5 if train else 3)
+    assert every_map_layer().nodes["drop"].layer.p == 0.5
+
+
+@pytest.mark.oracle
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [*catalogue.model_rows(), *catalogue.unet_rows()], ids=lambda row: row.name)
+def test_every_model_and_its_torch_twin_compute_the_same(row):
+    """Outputs, or loss and gradients; at a size with odd numbers on the way down."""
+    pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    row = dataclasses.replace(row, image_shape=(2, 50, 44, 3))
+    sides = [contestant for contestant in row.contestants() if contestant.side in (OURS, "torch")]
+    assert len(measure.made_ready(sides[:2], {})) == 2
+
+
+def test_every_model_has_rows():
+    names = [row.name for row in catalogue.network_rows() + catalogue.unet_rows() + catalogue.model_rows()]
+    for model in models.MODELS:
+        shown = {"fcn8s": "", "unet": "U-Net "}.get(model, f"{model} ")
+        assert {f"{shown}train 8x64x64", f"{shown}inference 8x64x64"} <= set(names)
+
+
+@pytest.mark.oracle
+def test_an_unpooling_without_its_pooling_has_no_twin():
+    pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    from benchmarks.versus_torch import torch_twin
+
+    net = Network()
+    net.add("pool", layers.MaxPool2d(2, ceil_mode=True))
+    net.add("unpool", layers.MaxUnpool2d(2), "pool", "image")
+    with pytest.raises(NotImplementedError, match="unpool has no pooling of its own"):
+        torch_twin.Twin(net, "NCHW")
 
 
 @pytest.mark.oracle
@@ -197,7 +272,10 @@ def test_a_wrong_gradient_fails_the_row():
 def test_a_network_and_its_onnx_twin_compute_the_same():
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    for row in tiny_rows():
+    tiny_unet = NetworkRow(
+        "inference", lambda: models.unet(21, widths=(2, 3, 4), rng=0), (1, 13, 18, 3), False
+    )
+    for row in [*tiny_rows(), tiny_unet]:
         if row.name == "inference":
             assert set(measure.measured(row, (OURS, "onnxruntime"), TINY)["times"]) == {OURS, "onnxruntime"}
 

@@ -43,7 +43,9 @@ def test_found_by_sets_of_pixels(shape, seed):
     expected = []
     for number in sorted(set(truth[truth > 0].tolist())):
         true = set(np.flatnonzero(truth == number).tolist())
-        others = [set(np.flatnonzero(prediction == k).tolist()) for k in set(prediction[prediction > 0].tolist())]
+        others = [
+            set(np.flatnonzero(prediction == k).tolist()) for k in set(prediction[prediction > 0].tolist())
+        ]
         expected.append(any(len(true & other) / len(true | other) > 0.5 for other in others))
     assert objects.found(truth, prediction).tolist() == expected
 

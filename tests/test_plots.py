@@ -37,7 +37,8 @@ def test_the_comparison_shows_every_prediction(tmp_path):
         guesses = {f"network {k}": truth * (k != wrong) for k in range(count)}
         plots.comparison(image, truth, guesses, tmp_path / f"{count}-{wrong}.png")
     whole, other, short = (
-        np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) for name in ("7-None", "7-6", "3-None")
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        for name in ("7-None", "7-6", "3-None")
     )
     rows, columns = np.nonzero((whole != other).any(axis=2))
     assert rows.min() > len(whole) // 2 and columns.max() < whole.shape[1] // 8, "the ninth begins a line"

@@ -3,7 +3,6 @@
 import argparse
 import gc
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ try:
 except ImportError:
     sys.exit("PyTorch is missing; get it and the other peers with: pip install -e '.[bench]'")
 
+from benchmarks import pages
 from benchmarks.versus_torch import alone, catalogue, machine, report
 from benchmarks.versus_torch.history import HistoryRow
 from benchmarks.versus_torch.measure import measured
@@ -62,7 +62,8 @@ def main() -> None:
             write(result, options)
 
     if options.readme:
-        replace_table(Path("README.md"), report.short_table(result["rows"], facts))
+        table = report.short_table(result["rows"], facts)
+        pages.put(Path("README.md"), "python -m benchmarks.versus_torch", table)
     print("\n" + report.document(result))
     places = [str(path) for path in (options.json, options.markdown) if path]
     print(
@@ -186,15 +187,6 @@ def write(result: dict[str, Any], options) -> None:
         if path:
             with replacing(path) as file:
                 file.write(text().encode())
-
-
-def replace_table(page: Path, table: str) -> None:
-    """Put the table between its marks on the page."""
-    marked = r"(<!-- table: python -m benchmarks.versus_torch -->\n).*?(<!-- end -->)"
-    text = page.read_text(encoding="utf-8")
-    page.write_text(
-        re.sub(marked, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL), encoding="utf-8"
-    )
 
 
 def say(text: str) -> None:

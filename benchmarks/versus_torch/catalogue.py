@@ -3,9 +3,16 @@
 from functools import partial
 
 from benchmarks.versus_torch.layers import LayerRow, LossRow, OptimizerRow
-from benchmarks.versus_torch.networks import CLASSES, NetworkRow, small_fcn8s, vgg16_fcn8s
+from benchmarks.versus_torch.networks import (
+    CLASSES,
+    NetworkRow,
+    small_fcn8s,
+    small_model,
+    vgg16_fcn8s,
+    wide_unet,
+)
 from benchmarks.versus_torch.rows import Row
-from minifcn import initialize
+from minifcn import initialize, models
 from minifcn.layers import Conv2d, ConvTranspose2d
 
 # (batch, height, width): (must, aim), where anything is asked
@@ -24,6 +31,12 @@ INFERENCE = {
     (4, 321, 321): (None, None),
 }
 VGG16_INFERENCE = {(1, 500, 500): (1.3, 2.0), (1, 375, 500): (None, None)}
+UNETS = {
+    "U-Net": (partial(small_model, "unet"), ((8, 64, 64), (1, 256, 256))),
+    "U-Net 64-wide": (wide_unet, ((1, 128, 128), (1, 256, 256))),
+}
+UNET_WISHES = {"must": 1.8, "aim": 2.5}
+MODEL_SHAPE, MODEL_WISHES = (8, 64, 64), {"must": 1.0, "aim": 1.0}  # of all other models: no slower
 MEMORY = (1, 512, 512)  # where the peak memory is measured
 
 # (batch, channels in, channels out, size)
@@ -46,7 +59,14 @@ LOSSES = ((8, 64), (1, 512))
 
 
 def all_rows() -> list[Row]:
-    return [*network_rows(), *convolution_rows(), *upsampling_rows(), *other_rows()]
+    return [
+        *network_rows(),
+        *unet_rows(),
+        *model_rows(),
+        *convolution_rows(),
+        *upsampling_rows(),
+        *other_rows(),
+    ]
 
 
 def network_rows() -> list[Row]:
@@ -61,6 +81,35 @@ def network_rows() -> list[Row]:
             memory = shape == MEMORY
             rows.append(NetworkRow(name, make, (*shape, 3), train, must=must, aim=aim, memory=memory))
     return rows
+
+
+def unet_rows() -> list[Row]:
+    return [
+        NetworkRow(
+            f"{name} {kind} {'x'.join(map(str, shape))}", make, (*shape, 3), kind == "train", **UNET_WISHES
+        )
+        for name, (make, shapes) in UNETS.items()
+        for kind in ("train", "inference")
+        for shape in shapes
+    ]
+
+
+def model_rows() -> list[Row]:
+    """Every model that has no rows of its own."""
+    shape, size = (*MODEL_SHAPE, 3), "x".join(map(str, MODEL_SHAPE))
+    return [
+        NetworkRow(
+            f"{model} {kind} {size}",
+            partial(small_model, model),
+            shape,
+            kind == "train",
+            onnx=False,
+            **MODEL_WISHES,
+        )
+        for model in models.MODELS
+        if model not in ("fcn8s", "unet")
+        for kind in ("train", "inference")
+    ]
 
 
 def convolution_rows() -> list[Row]:

@@ -1,12 +1,15 @@
 """Rows of whole networks: a training step, and inference.
 
 A training step is forward, cross-entropy, backward and SGD with momentum. The small FCN-8s learns its upsampling;
-the one on VGG16 is the released network, padding of 100 and fixed bilinear upsampling included.
+the one on VGG16 is the released network, padding of 100 and fixed bilinear upsampling included. U-Net is there with
+few channels and with those of the paper, every other model in its small form.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +26,7 @@ from benchmarks.versus_torch.rows import (
 )
 from minifcn import initialize, losses, models, optim
 from minifcn.kernels.jit import get_threads
-from minifcn.layers import MaxPool2d, ReLU
+from minifcn.layers import Dropout, MaxPool2d, ReLU
 from minifcn.network import Network
 
 CLASSES = 21
@@ -40,15 +43,42 @@ def vgg16_fcn8s() -> Network:
     return _scoring(models.fcn8s(CLASSES, "vgg16", rng=0))
 
 
+def wide_unet() -> Network:
+    """U-Net with the paper's 64 to 1024 channels, and same-padding."""
+    return _scoring(models.unet(CLASSES, widths=(64, 128, 256, 512, 1024), rng=0))
+
+
+def small_model(name: str) -> Network:
+    """The model of that name in its small form."""
+    return _scoring(models.build(name, CLASSES, rng=0))
+
+
 def _scoring(net):
-    """Score layers and biases start at zero, which would hide mistakes; here they are random."""
+    """Biases and some weights start at zero, which would hide mistakes; here they are random."""
     rng = np.random.default_rng(1)
     for name, array in net.params.items():
         if name.endswith("bias"):
             array[...] = 0.1 * rng.standard_normal(array.shape)
-        elif name.startswith("score"):
+        elif not array.any():
             array[...] = initialize.he(array.shape, array.shape[2], rng)
     return net
+
+
+@contextlib.contextmanager
+def _without_dropout(dropouts: list[Any]) -> Iterator[None]:
+    """For the time of the block these layers, or PyTorch's modules, drop nothing."""
+    before = [dropout.p for dropout in dropouts]
+    try:
+        for dropout in dropouts:
+            dropout.p = 0.0
+        yield
+    finally:
+        for dropout, p in zip(dropouts, before):
+            dropout.p = p
+
+
+def _dropouts(net):
+    return [name for name, (layer, _) in net.nodes.items() if isinstance(layer, Dropout)]
 
 
 def image_data(image_shape: tuple[int, ...], classes: int = CLASSES) -> tuple[np.ndarray, np.ndarray]:
@@ -65,12 +95,14 @@ class NetworkRow(Row):
     """A network on a batch of images, training or not.
 
     The gradients of a training step are compared twice: PyTorch's as it takes them by itself, roughly, and to
-    the digit with our decisions (see rows.check_equal for why).
+    the digit with our decisions (see rows.check_equal for why). Dropout, of which no two libraries draw the same,
+    is left out while results are compared.
     """
 
     make: Callable[[], Network]
     image_shape: tuple[int, int, int, int]
     train: bool
+    onnx: bool = field(default=True, kw_only=True)  # whether all layers are known to onnx_twin.py
 
     def contestants(self):
         ours = self._our_step if self.train else self._our_inference
@@ -85,7 +117,7 @@ class NetworkRow(Row):
                     prepare = partial(self._torch_step, layout, optimizer, compiled)
                     if optimizer == "fused" or not compiled:
                         found.append(Contestant(side, f"{layout} {optimizer}", prepare))
-        if not self.train:
+        if self.onnx and not self.train:
             found.append(Contestant("onnxruntime", "", self._onnx_inference))
         return found
 
@@ -94,17 +126,18 @@ class NetworkRow(Row):
 
     def _our_step(self):
         net, (images, labels) = self.make(), image_data(self.image_shape)
-        optimizer = optim.SGD(net.trainable, **SGD)
+        optimizer, rng = optim.SGD(net.trainable, **SGD), np.random.default_rng(6)
 
         def step():
-            scores, tape = net.forward(images, train=True)
+            scores, tape = net.forward(images, train=True, rng=rng)
             value, dscores = losses.cross_entropy(scores, labels)
             grads = net.backward(dscores, tape)
             optimizer.step(grads)
             return value, grads
 
         def results():
-            value, grads = step()
+            with _without_dropout([net.nodes[name].layer for name in _dropouts(net)]):
+                value, grads = step()
             own = of_gradients(grads, OWN_GRADIENT)
             return {"loss": np.array(value), **of_gradients(grads), **own, **_after(net.trainable)}
 
@@ -113,7 +146,8 @@ class NetworkRow(Row):
     def decisions(self) -> dict[str, np.ndarray]:
         """Of our forward pass: where each ReLU lets through, and the input of each max-pool."""
         net, (images, _) = self.make(), image_data(self.image_shape)
-        _, tape = net.forward(images, train=True)
+        with _without_dropout([net.nodes[name].layer for name in _dropouts(net)]):
+            _, tape = net.forward(images, train=True)
         found = {}
         for name, (layer, reads) in net.nodes.items():
             if isinstance(layer, ReLU):
@@ -134,7 +168,8 @@ class NetworkRow(Row):
         images, labels = image_data(self.image_shape)
         x = torch_twin.images_to_torch(images, layout)
         target = torch.from_numpy(labels.astype(np.int64))
-        twin = torch_twin.Twin(self.make(), layout).train()
+        net = self.make()
+        twin = torch_twin.Twin(net, layout).train()
         params = twin.trainable()
         optimizer = torch.optim.SGD(params.values(), **SGD, **{optimizer_kind: True})
 
@@ -151,9 +186,10 @@ class NetworkRow(Row):
             return loss
 
         def results():
-            with torch_twin.decided(twin, self.decisions()):
-                decided = torch.autograd.grad(eager(x, target), list(params.values()))
-            value = step().item()
+            with _without_dropout([twin.layers[name] for name in _dropouts(net)]):
+                with torch_twin.decided(twin, self.decisions()):
+                    decided = torch.autograd.grad(eager(x, target), list(params.values()))
+                value = step().item()
             convert = torch_twin.weight_from_torch
             grads = {name: convert(grad) for name, grad in zip(params, decided)}
             own = {name: convert(p.grad) for name, p in params.items()}

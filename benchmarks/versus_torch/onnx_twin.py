@@ -1,7 +1,7 @@
 """A Network as an ONNX graph for images of one size, and an onnxruntime session that runs it.
 
-ONNX is (N, C, H, W). Only the layers of the FCNs are here. Graphs are written node by node with the helpers of the
-onnx package: PyTorch's own exporter would tell the same, but needs one more package.
+ONNX is (N, C, H, W). Only the layers of the FCNs and of U-Net are here. Graphs are written node by node with the
+helpers of the onnx package: PyTorch's own exporter would tell the same, but needs one more package.
 """
 
 from collections.abc import Callable
@@ -69,6 +69,8 @@ def _translate(layer, shapes):
         return "Relu", {}, {}
     if isinstance(layer, layers.Add):
         return "Add" if len(shapes) == 2 else "Sum", {}, {}
+    if isinstance(layer, layers.Concat):
+        return "Concat", {}, {"axis": 1}
     if isinstance(layer, layers.Dropout):
         return "Identity", {}, {}
     raise NotImplementedError(f"{layer!r} has no twin in ONNX here")

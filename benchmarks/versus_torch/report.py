@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from benchmarks import pages
 from benchmarks.versus_torch.measure import Record, fastest
 from benchmarks.versus_torch.rows import OURS
 from benchmarks.versus_torch.timing import Timing
@@ -28,19 +29,20 @@ def summary(record: Record, machine: dict[str, Any]) -> dict[str, Any]:
 
 def main_table(records: list[Record], machine: dict[str, Any]) -> str:
     """A line a row. A row that failed says why instead."""
-    lines = _head(
+    titles = (
         "row", "ours, ms", "PyTorch, ms", "its best", "other peers, ms", "ratio", "must", "aim",
         "alone: ours, PyTorch, ms", "GFLOP/s", "of FMA peak", "of copying", "peak MB: ours, peers",
     )  # fmt: skip
+    rows = []
     for record in records:
         if "error" in record:
-            lines.append(_line(record["name"], f"**FAILED**: {record['error']}", *[""] * 11))
+            rows.append([record["name"], f"**FAILED**: {record['error']}", *[""] * 11])
             continue
         s, times, wishes = summary(record, machine), record["times"], (record["must"], record["aim"])
         torch = fastest(times, "torch", "torch.compile")
         others = [f"{name} {milliseconds(Timing(**times[name]))}" for name in _other_peers(times)]
-        lines.append(
-            _line(
+        rows.append(
+            [
                 record["name"],
                 milliseconds(Timing(**times[OURS])),
                 milliseconds(torch[1]) if torch else NONE,
@@ -53,32 +55,32 @@ def main_table(records: list[Record], machine: dict[str, Any]) -> str:
                 f"{100 * s['share_of_peak']:.0f} %" if record["multiply_adds"] else NONE,
                 f"{100 * s['share_of_bandwidth']:.0f} %",
                 _memory(record.get("memory", {})),
-            )
+            ]
         )
-    return "\n".join(lines)
+    return pages.table(titles, rows)
 
 
 def short_table(records: list[Record], machine: dict[str, Any]) -> str:
     """The rows of whole networks, for the README."""
-    lines = _head("", "ours, ms", "the fastest peer, ms", "", "ratio")
+    rows = []
     for record in records:
-        if "error" not in record and record["name"].startswith(("train", "inference", "VGG16")):
+        if "error" not in record and record["name"].startswith(("train", "inference", "VGG16", "U-Net")):
             s = summary(record, machine)
             cells = _short(s["ours_ms"]), _short(s["peer_ms"]), s["peer"], f"{s['ratio']:.2f}"
-            lines.append(_line(record["name"], *cells))
-    return "\n".join(lines)
+            rows.append([record["name"], *cells])
+    return pages.table(["", "ours, ms", "the fastest peer, ms", "", "ratio"], rows)
 
 
 def all_contestants(records: list[Record]) -> str:
     """Every contestant's median of every row, the fastest first."""
-    lines = _head("row", "milliseconds")
+    rows = []
     for record in records:
         if "error" not in record:
             medians = sorted((timing["median"], name) for name, timing in record["times"].items())
             cells = [f"{name} {_short(1e3 * median)}" for median, name in medians]
             cells += [f"{name}: {reason}" for name, reason in record["failures"].items()]
-            lines.append(_line(record["name"], ", ".join(cells)))
-    return "\n".join(lines)
+            rows.append([record["name"], ", ".join(cells)])
+    return pages.table(["row", "milliseconds"], rows)
 
 
 def verdict(records: list[Record], machine: dict[str, Any]) -> str:
@@ -98,15 +100,15 @@ def scaling_table(points: list[Record]) -> str:
     """Nanoseconds a pixel, ours and PyTorch's, one column for each kind and number of threads."""
     columns = sorted({(not p["train"], -p["threads"]) for p in points})
     titles = [f"{'inference' if i else 'train'}, {-t} thread{'s' * (t != -1)}" for i, t in columns]
-    lines = _head("batch", "size", *titles)
+    rows = []
     at = {(p["batch"], p["size"], not p["train"], -p["threads"]): p for p in points}
     for N, size in dict.fromkeys((p["batch"], p["size"]) for p in points):
         cells = [at.get((N, size, *column)) for column in columns]
         texts = [
             f"{c['ours']:.0f}, {c['torch']:.0f} ({c['torch'] / c['ours']:.2f})" if c else NONE for c in cells
         ]
-        lines.append(_line(N, f"{size}²", *texts))
-    return "\n".join(lines)
+        rows.append([N, f"{size}²", *texts])
+    return pages.table(["batch", "size", *titles], rows)
 
 
 def growth(points: list[Record], first: tuple[int, int], last: tuple[int, int]) -> str:
@@ -130,12 +132,12 @@ def history_table(record: Record) -> str:
     eras = {
         name.removeprefix("history "): t for name, t in record["times"].items() if name.startswith("history")
     }
-    lines = _head("convolutions", "ms a step", "times today's", "GFLOP/s")
+    rows = []
     for name, timing in [*eras.items(), ("today", record["times"][OURS]), (torch[0], torch[1]._asdict())]:
         median = timing["median"]
         gflops = 2 * record["multiply_adds"] / median / 1e9
-        lines.append(_line(name, milliseconds(Timing(**timing)), f"{median / today:.1f}", f"{gflops:.1f}"))
-    return "\n".join(lines)
+        rows.append([name, milliseconds(Timing(**timing)), f"{median / today:.1f}", f"{gflops:.1f}"])
+    return pages.table(["convolutions", "ms a step", "times today's", "GFLOP/s"], rows)
 
 
 def milliseconds(timing: Timing) -> str:
@@ -172,14 +174,6 @@ def _memory(peaks):
         side = name.split(" ")[0]
         sides[side] = min(peak, sides.get(side, peak))
     return ", ".join(f"{side} {peak / 2**20:.0f}" for side, peak in sides.items()) or NONE
-
-
-def _head(*titles):
-    return [_line(*titles), _line(*["---"] * len(titles)).replace(" ", "")]
-
-
-def _line(*cells):
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def document(result: dict[str, Any]) -> str:

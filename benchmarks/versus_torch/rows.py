@@ -17,6 +17,7 @@ GRADIENT, OWN_GRADIENT = "gradient of ", "own gradient of "  # how the names of 
 TOLERANCE = 1e-4  # of the largest number
 GRADIENT_TOLERANCE = 1e-3
 OWN_TOLERANCE = 0.05
+FLOOR = 1e-3  # of the largest of all gradients
 
 Results = dict[str, np.ndarray]
 
@@ -77,6 +78,9 @@ def check_equal(name: str, found: Results, expected: Results) -> None:
     A difference is relative to the largest number of its array. Only with a network's own gradients it is the
     norm of the differences relative to the norm: where two numbers in a window of a max-pool are almost equal,
     or one before a ReLU is almost 0, a rounding decides where the gradient goes, and single numbers differ a lot.
+
+    A gradient counts as at least FLOOR times as large as the largest: that of a bias before a batch normalisation,
+    which takes every mean away, is 0, and what is computed for it is nothing but rounding.
     """
     if not found or not found.keys() <= expected.keys():
         raise UnequalError(f"{name} computes {sorted(found)}, we compute {sorted(expected)}")
@@ -84,12 +88,23 @@ def check_equal(name: str, found: Results, expected: Results) -> None:
         wanted = expected[key]
         if array.shape != wanted.shape:
             raise UnequalError(f"{name}: {key} has shape {array.shape}, ours {wanted.shape}")
-        own = key.startswith(OWN_GRADIENT)
-        size = np.linalg.norm if own else _largest
-        error = size((array - wanted).ravel()) / size(wanted.ravel()) if wanted.any() else np.inf
-        tolerance = OWN_TOLERANCE if own else GRADIENT_TOLERANCE if key.startswith(GRADIENT) else TOLERANCE
+        size, tolerance, least = _judged(key, expected)
+        scale = max(size(wanted.ravel()), least)
+        error = size((array - wanted).ravel()) / scale if scale else np.inf
         if not error <= tolerance:  # so that NaN fails
             raise UnequalError(f"{name}: {key} differs by {error:.1e}, allowed is {tolerance}")
+
+
+def _judged(key, expected):
+    """How large an array is, what part of that may differ, and how large it counts at least."""
+    for start, size, tolerance in (
+        (GRADIENT, _largest, GRADIENT_TOLERANCE),
+        (OWN_GRADIENT, np.linalg.norm, OWN_TOLERANCE),
+    ):
+        if key.startswith(start):
+            sizes = [size(array.ravel()) for name, array in expected.items() if name.startswith(start)]
+            return size, tolerance, FLOOR * max(sizes)
+    return _largest, TOLERANCE, 0.0
 
 
 def _largest(numbers):

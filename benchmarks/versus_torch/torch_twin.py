@@ -51,26 +51,32 @@ class Twin(nn.Module):
         super().__init__()
         self.steps = []  # (what it writes, what it reads, what nobody reads any more)
         self.layers = nn.ModuleDict()
-        last_reader = {source: name for name, node in net.nodes.items() for source in node.reads}
-        readers = [source for node in net.nodes.values() for source in node.reads]
-        for name, (layer, reads) in net.nodes.items():
+        reads = {name: node.reads for name, node in net.nodes.items()}
+        writes = {name: (name,) for name in net.nodes}
+        for name, pool in _pools_of_unpoolings(net).items():  # PyTorch hands the places of the maxima over
+            reads[name], writes[pool] = (*reads[name], _places(pool)), (pool, _places(pool))
+        last_reader = {source: name for name, sources in reads.items() for source in sources}
+        readers = [source for sources in reads.values() for source in sources]
+        for name, (layer, _) in net.nodes.items():
             module = translate(layer)
-            if isinstance(module, nn.ReLU):  # PyTorch's users let it overwrite a sum that nobody else reads
-                source = net.nodes[reads[0]].layer if reads[0] != IMAGE else None
-                sums = (layers.Conv2d, layers.ConvTranspose2d, layers.Linear, layers.Add)
-                module.inplace = isinstance(source, sums) and readers.count(reads[0]) == 1
+            if isinstance(module, nn.MaxPool2d):
+                module.return_indices = len(writes[name]) == 2
+            if isinstance(module, nn.ReLU):  # PyTorch's users let it overwrite what nobody else reads
+                source = net.nodes[reads[name][0]].layer if reads[name][0] != IMAGE else None
+                module.inplace = isinstance(source, _OVERWRITTEN) and readers.count(reads[name][0]) == 1
             self.layers[name] = module
-            done = [source for source in set(reads) if last_reader[source] == name]
-            self.steps.append((name, reads, done))
+            done = [source for source in set(reads[name]) if last_reader[source] == name]
+            self.steps.append((writes[name], reads[name], done))
         self.to(memory_format=LAYOUTS[layout])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         alive = {IMAGE: images}
-        for name, reads, done in self.steps:
-            alive[name] = self.layers[name](*(alive[source] for source in reads))
+        for writes, reads, done in self.steps:
+            found = self.layers[writes[0]](*(alive[source] for source in reads))
+            alive.update(zip(writes, found if len(writes) > 1 else (found,)))
             for source in done:
                 del alive[source]
-        return alive[name]
+        return found
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """By the names that the network gives them."""
@@ -80,6 +86,27 @@ class Twin(nn.Module):
             for key, parameter in layer.named_parameters()
             if parameter.requires_grad
         }
+
+
+# Layers that do not need their own output for their gradients
+_OVERWRITTEN = (layers.Conv2d, layers.ConvTranspose2d, layers.Linear, layers.BatchNorm2d, layers.Add)
+
+
+def _pools_of_unpoolings(net):
+    """For each MaxUnpool2d the name of the MaxPool2d that has read the same image, in the same windows."""
+    found = {}
+    for name, (layer, reads) in net.nodes.items():
+        if isinstance(layer, layers.MaxUnpool2d):
+            pools = [pool for pool, node in net.nodes.items()
+                     if repr(node.layer) == repr(layer.pool) and node.reads == reads[1:]]  # fmt: skip
+            if not pools:
+                raise NotImplementedError(f"{name} has no pooling of its own to take the maxima from")
+            found[name] = pools[0]
+    return found
+
+
+def _places(pool):
+    return f"{pool}, places of the maxima"
 
 
 @contextlib.contextmanager
@@ -112,9 +139,11 @@ class _DecidedMaxPool(nn.Module):
         super().__init__()
         options = pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode
         _, self.winners = nn.functional.max_pool2d_with_indices(x, *options)
+        self.return_indices = pool.return_indices
 
     def forward(self, x):
-        return x.flatten(2).gather(2, self.winners.flatten(2)).view(self.winners.shape)
+        y = x.flatten(2).gather(2, self.winners.flatten(2)).view(self.winners.shape)
+        return (y, self.winners) if self.return_indices else y
 
 
 def translate(layer: Layer, channelwise: bool = True) -> nn.Module:
@@ -135,6 +164,18 @@ def translate(layer: Layer, channelwise: bool = True) -> nn.Module:
             return nn.MaxPool2d(w.kernel_size, w.stride, w.padding, w.dilation, ceil_mode=layer.ceil_mode)
         if w.dilation == (1, 1):
             return nn.AvgPool2d(w.kernel_size, w.stride, w.padding, layer.ceil_mode)
+    if isinstance(layer, layers.MaxUnpool2d):
+        return _MaxUnpool(layer.pool.window)
+    if isinstance(layer, layers.AdaptiveAvgPool2d):
+        return nn.AdaptiveAvgPool2d(layer.numbers)
+    if isinstance(layer, layers.Upsample2d):
+        align = {"align_corners": False} if layer.mode == "bilinear" else {}
+        return nn.Upsample(scale_factor=layer.numbers, mode=layer.mode, **align)
+    if isinstance(layer, layers.Pad2d):
+        (ph, pw), kind = layer.padding, {"zeros": nn.ZeroPad2d, "reflect": nn.ReflectionPad2d}[layer.mode]
+        return kind((pw, pw, ph, ph))
+    if isinstance(layer, layers.BatchNorm2d):
+        return _batch_norm(layer)
     if isinstance(layer, layers.LocalResponseNorm):
         return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
     if isinstance(layer, layers.Dropout):
@@ -169,11 +210,28 @@ def _convolution(layer, channelwise):
     return _with_parameters(module, layer)
 
 
+def _batch_norm(layer):
+    running = not layer.batch_statistics
+    module = nn.BatchNorm2d(layer.num_features, layer.eps, layer.momentum, track_running_stats=running)
+    if running:
+        module.load_state_dict({k: torch.from_numpy(a) for k, a in layer.state.items()}, strict=False)
+    return _with_parameters(module, layer)
+
+
 def _with_parameters(module, layer, **others):
     for name, array in (layer.params | others).items():
         parameter = nn.Parameter(weight_to_torch(array), requires_grad=not layer.frozen)
         setattr(module, name, parameter)
     return module
+
+
+class _MaxUnpool(nn.Module):
+    def __init__(self, window):
+        super().__init__()
+        self.options = window.kernel_size, window.stride, window.padding
+
+    def forward(self, x, pooled, places):
+        return nn.functional.max_unpool2d(x, places, *self.options, output_size=pooled.shape[2:])
 
 
 class _Add(nn.Module):
