@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.versus_torch.rows import (
     LAYOUTS,
     OURS,
+    OWN,
     OWN_GRADIENT,
     Contestant,
     Ready,
@@ -26,7 +27,7 @@ from benchmarks.versus_torch.rows import (
 )
 from minifcn import initialize, losses, models, optim
 from minifcn.kernels.jit import get_threads
-from minifcn.layers import Dropout, MaxPool2d, ReLU
+from minifcn.layers import Dropout, MaxPool2d, MaxUnpool2d, ReLU
 from minifcn.network import Network
 
 CLASSES = 21
@@ -139,7 +140,7 @@ class NetworkRow(Row):
             with _without_dropout([net.nodes[name].layer for name in _dropouts(net)]):
                 value, grads = step()
             own = of_gradients(grads, OWN_GRADIENT)
-            return {"loss": np.array(value), **of_gradients(grads), **own, **_after(net.trainable)}
+            return {**_both("loss", np.array(value)), **of_gradients(grads), **own, **_after(net.trainable)}
 
         return Ready(step, results)
 
@@ -147,7 +148,7 @@ class NetworkRow(Row):
         """Of our forward pass: where each ReLU lets through, and the input of each max-pool."""
         net, (images, _) = self.make(), image_data(self.image_shape)
         with _without_dropout([net.nodes[name].layer for name in _dropouts(net)]):
-            _, tape = net.forward(images, train=True)
+            _, tape = net.forward(images, train=self.train)
         found = {}
         for name, (layer, reads) in net.nodes.items():
             if isinstance(layer, ReLU):
@@ -158,7 +159,7 @@ class NetworkRow(Row):
 
     def _our_inference(self):
         net, (images, _) = self.make(), image_data(self.image_shape)
-        return Ready(lambda: net(images), lambda: {"scores": net(images)})
+        return Ready(lambda: net(images), lambda: _both("scores", net(images)))
 
     def _torch_step(self, layout, optimizer_kind, compiled):
         import torch
@@ -188,14 +189,16 @@ class NetworkRow(Row):
         def results():
             with _without_dropout([twin.layers[name] for name in _dropouts(net)]):
                 with torch_twin.decided(twin, self.decisions()):
-                    decided = torch.autograd.grad(eager(x, target), list(params.values()))
+                    loss = eager(x, target)
+                    decided = torch.autograd.grad(loss, list(params.values()))
                 value = step().item()
             convert = torch_twin.weight_from_torch
             grads = {name: convert(grad) for name, grad in zip(params, decided)}
             own = {name: convert(p.grad) for name, p in params.items()}
             after = {name: convert(p) for name, p in params.items()}
             own = of_gradients(own, OWN_GRADIENT)
-            return {"loss": np.array(value), **of_gradients(grads), **own, **_after(after)}
+            own[_hanging("loss", net)] = np.array(value)
+            return {"loss": np.array(loss.item()), **of_gradients(grads), **own, **_after(after)}
 
         return Ready(step, results)
 
@@ -206,17 +209,25 @@ class NetworkRow(Row):
 
         images, _ = image_data(self.image_shape)
         x = torch_twin.images_to_torch(images, layout)
-        twin = torch_twin.Twin(self.make(), layout).eval()
-        if (
-            compiled
-        ):  # with weights that are constants, which PyTorch may then keep in the order it likes best
-            twin = torch.compile(twin, dynamic=False, options={"freezing": True})
+        net = self.make()
+        twin = torch_twin.Twin(net, layout).eval()
+        run = twin
+        if compiled:
+            # With weights that are constants, which PyTorch may then keep in the order it likes best
+            run = torch.compile(twin, dynamic=False, options={"freezing": True})
 
         def infer():
             with torch.inference_mode():
-                return twin(x)
+                return run(x)
 
-        return Ready(infer, lambda: {"scores": torch_twin.images_from_torch(infer())})
+        def results():
+            found = {_hanging("scores", net): torch_twin.images_from_torch(infer())}
+            if "scores" not in found:
+                with torch_twin.decided(twin, self.decisions()), torch.inference_mode():
+                    found["scores"] = torch_twin.images_from_torch(twin(x))
+            return found
+
+        return Ready(infer, results)
 
     def _onnx_inference(self):
         from benchmarks.versus_torch import onnx_twin
@@ -225,6 +236,16 @@ class NetworkRow(Row):
         x = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         run = onnx_twin.session(self.make(), self.image_shape, get_threads())
         return Ready(lambda: run(x), lambda: {"scores": run(x).transpose(0, 2, 3, 1)})
+
+
+def _both(name, array):
+    """With our decisions, and with our own, which are the same."""
+    return {name: array, OWN + name: array}
+
+
+def _hanging(name, net):
+    """The name of a result of the whole network, which hangs on its decisions if there is an unpooling."""
+    return OWN + name if any(isinstance(layer, MaxUnpool2d) for layer, _ in net.nodes.values()) else name
 
 
 def _after(params):
