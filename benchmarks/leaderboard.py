@@ -23,7 +23,7 @@ from minifcn.settings import Settings
 
 SEEDS, STEPS, BATCH = (0, 1), 600, 8
 BAND = 3  # pixels on either side of a boundary
-SHOWN = 5  # of the held-out images: three shapes, two of which overlap
+SHOWN = 13  # of the held-out images: one with a shape of every class
 
 
 class Run(NamedTuple):
