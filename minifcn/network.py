@@ -3,10 +3,10 @@
 That list is the single source for everything: forward walks it, backward walks it the other way, printing,
 shapes and receptive fields (geometry.py) follow it, parameters and activations are named by it.
 
-Layers run one by one, but for rectifiers. Behind a convolution that nobody else reads, max(0, x) costs nothing if
-the convolution does it before it writes its output; and its gradient costs nothing if the one layer that reads
-the rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours, and a
-pooling behind it as well (`fuse`).
+Layers run one by one, but for rectifiers. Behind a convolution or a normalisation that nobody else reads, max(0, x)
+costs nothing if that layer does it before it writes its output; and its gradient costs nothing if the one layer
+that reads the rectifier sets its own dx to 0 where its input is. So such a rectifier runs inside its neighbours,
+and a pooling behind it as well (`fuse`).
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from minifcn.geometry import IMAGE, views
 from minifcn.layers.activation import ReLU
 from minifcn.layers.base import Layer, Shape
 from minifcn.layers.conv import Conv2d
+from minifcn.layers.merge import summed
 from minifcn.layers.pooling import MaxPool2d
 
 
@@ -29,7 +30,7 @@ class Node(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Nodes that run as one: a layer, and behind a convolution perhaps a rectifier and a pooling.
+    """Nodes that run as one: a layer, perhaps a rectifier behind it, and behind a convolution's also a pooling.
 
     `name` is the last of them.
     """
@@ -45,7 +46,9 @@ class Run(NamedTuple):
 
     def forward(self, *inputs: np.ndarray, **options: Any) -> Any:
         if self.rectified:
-            options |= {"relu": True, "pool": self.pool}
+            options["relu"] = True
+        if self.pool is not None:
+            options["pool"] = self.pool
         return self.layer.forward(*inputs, **options)
 
     def backward(self, dy: np.ndarray, y: np.ndarray, cache: Any, needs: tuple[str, ...]) -> Any:
@@ -77,10 +80,10 @@ def fuse(nodes: dict[str, Node], keep: Iterable[str] = ()) -> list[Run]:
         if name in done:
             continue
         end, pool, following = name, None, only_reader(name)
-        if isinstance(layer, Conv2d) and following is not None and isinstance(nodes[following].layer, ReLU):
+        if layer.rectifies and following is not None and isinstance(nodes[following].layer, ReLU):
             end, following = following, only_reader(following)
             reader = nodes[following].layer if following is not None else None
-            if isinstance(reader, MaxPool2d) and reader.side_by_side:
+            if isinstance(layer, Conv2d) and isinstance(reader, MaxPool2d) and reader.side_by_side:
                 end, pool = following, reader
         done.update((end, nodes[end].reads[0]))
         before = nodes.get(reads[0])
@@ -98,16 +101,16 @@ class Tape(dict):
     What lies between layers that ran as one is not stored, but computed again when it is asked for.
     """
 
-    def __init__(self, nodes: dict[str, Node]) -> None:
+    def __init__(self, nodes: dict[str, Node], train: bool = False) -> None:
         super().__init__()
-        self.nodes = nodes
+        self.nodes, self.train = nodes, train
         self.caches: dict[str, Any] = {}
 
     def __missing__(self, name: str) -> np.ndarray:
         if name not in self.nodes:
             raise KeyError(name)
         layer, reads = self.nodes[name]
-        return layer.forward(*(self[source] for source in reads))[0]
+        return layer.forward(*(self[source] for source in reads), train=self.train)[0]
 
 
 class Network:
@@ -208,7 +211,7 @@ class Network:
         `train` switches on what differs in training: dropout, with random numbers from `rng`, and the statistics
         of the batch, which layers then remember in their state.
         """
-        tape = Tape(self.nodes)
+        tape = Tape(self.nodes, train)
         tape[IMAGE] = images
         for run in fuse(self.nodes):
             inputs = (tape[source] for source in run.reads)
@@ -236,7 +239,8 @@ class Network:
                 dx, own = run.backward(dy_here, tape[run.name], tape.caches[run.name], needs)
                 for source, dx_source in zip(run.reads, dx if isinstance(dx, tuple) else (dx,)):
                     if dx_source is not None and source in wanted:
-                        upstream[source] = upstream[source] + dx_source if source in upstream else dx_source
+                        before = upstream.get(source)
+                        upstream[source] = dx_source if before is None else summed(before, dx_source)
             if not run.layer.frozen:
                 grads |= {f"{run.node}.{key}": array for key, array in own.items()}
         ordered = {name: grads[name] for name in self.trainable}

@@ -223,14 +223,16 @@ def test_one_layer_under_two_names_has_two_gradients_that_add_up():
 
 @st.composite
 def rectified_networks(draw):
-    """Networks of convolutions, rectifiers and max-pools in all orders, with branches and dead ends."""
+    """Networks of convolutions, normalisations, rectifiers and max-pools in all orders, with branches and dead
+    ends."""
     rng, dtype = (
         np.random.default_rng(draw(seeds, label="seed")),
         draw(st.sampled_from([np.float32, np.float64])),
     )
     C = draw(st.sampled_from([1, 2, 2, 9]))
     shape = (draw(st.integers(1, 2)), draw(st.integers(2, 9)), draw(st.integers(2, 9)), C)
-    net, steps = Network(shape), st.sampled_from(["conv", "conv", "relu", "relu", "relu", "max", "add"])
+    steps = st.sampled_from(["conv", "conv", "norm", "relu", "relu", "relu", "max", "add"])
+    net = Network(shape)
     for k, step in enumerate(draw(st.lists(steps, min_size=1, max_size=8))):
         passed = [IMAGE, *net.nodes]
         source = draw(st.sampled_from([passed[-1], passed[-1], *passed[-3:]]))
@@ -243,6 +245,11 @@ def rectified_networks(draw):
                 "winograd",
             ):  # see test_a_rectifier_and_a_pooling_inside_are_two_beside
                 layer.params["bias"][...] = rng.standard_normal(C)
+            layer.frozen = draw(st.integers(0, 5)) == 0
+        elif step == "norm":
+            layer = BatchNorm2d(C, batch_statistics=draw(st.booleans()), dtype=dtype)
+            for array in (*layer.params.values(), layer.state["running_mean"]):
+                array[...] = rng.standard_normal(C)
             layer.frozen = draw(st.integers(0, 5)) == 0
         elif step == "max":
             options = [(2, 2, 0, 1, True), (2, 2, 0, 1, True), (3, 1, 1), (3, 2, 1)]
@@ -301,6 +308,17 @@ def test_rectifiers_inside_their_neighbours_compute_what_they_do_alone(case, dat
     assert_same(net.activations(images, names), {name: activations[name] for name in names})
 
 
+def test_what_a_normalisation_gave_its_rectifier_in_training():
+    """The tape computes it again, with the statistics of the batch."""
+    net, images = Network(), np.random.default_rng(0).standard_normal((2, 3, 4, 2)).astype(np.float32)
+    net.add("norm", BatchNorm2d(2))
+    net.add("relu", ReLU())
+    _, tape = net.forward(images, train=True)
+    expected, _ = BatchNorm2d(2).forward(images, train=True)
+    np.testing.assert_array_equal(tape["norm"], expected)
+    np.testing.assert_array_equal(tape["relu"], np.maximum(expected, 0))
+
+
 def conv():
     return Conv2d(2, 2, 3, padding=1)
 
@@ -350,6 +368,11 @@ def test_what_runs_as_one_unless_it_is_wanted(keep, expected):
             ["r of a rectified passed", "max through"],
         ),
         ([("a", conv()), ("r", ReLU()), ("again", ReLU())], ["r of a rectified", "again"]),
+        ([("n", BatchNorm2d(2)), ("r", ReLU()), ("a", conv())], ["r of n rectified passed", "a through"]),
+        (
+            [("n", BatchNorm2d(2)), ("r", ReLU()), ("max", MaxPool2d(2))],
+            ["r of n rectified passed", "max through"],
+        ),
         ([("a", conv()), ("other", Tanh(), IMAGE), ("r", ReLU(), "a")], ["r of a rectified", "other"]),
         (
             [("a", conv()), ("r", ReLU()), ("p", MaxPool2d(2)), ("q", MaxPool2d(2), "r")],

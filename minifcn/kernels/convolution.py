@@ -25,6 +25,7 @@ ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map")
 TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
 COPYING = 1.25  # what the time for a product becomes if patches are copied for it
 SMALL = 1 << 20  # bytes of weights that stay in the cache
+SMALL_MAP = 8 * 8  # pixels of a map whose sums stay there
 
 
 def fits(algorithm: str, window: Window) -> bool:
@@ -42,16 +43,19 @@ def fits(algorithm: str, window: Window) -> bool:
 def choose(window: Window, shape, output_shape, dtype=np.float32, channels: int | None = None) -> str:
     """The algorithm for a convolution between these shapes: the one with the fewest multiplications, but for
     layers of so few channels that copying patches or transforming tiles would take longer than multiplying."""
-    if dtype != np.float32 or window.groups > 1 or not window.copies:
+    if dtype != np.float32 or window.groups > 1:
         return "im2col"
     if (channels or shape[3]) < 8:
         return "direct"
     N, Ho, Wo, C_out = output_shape
-    taps = math.prod(window.kernel_size)
-    cost: dict[str, float] = {"im2col": COPYING * taps * _blocks(N * Ho * Wo)}
-    if taps * shape[3] * C_out * 4 <= SMALL:  # they are read once for each row of the output
+    taps, copies = math.prod(window.kernel_size), window.copies
+    cost: dict[str, float] = {}
+    if taps * shape[3] * C_out * 4 <= (
+        SMALL if copies else SMALL // 4
+    ):  # read once for each row of the output
         cost["direct"] = taps * N * Ho * _blocks(Wo)
-    if fits("small_map", window):
+    cost["im2col"] = (COPYING if copies else 1) * taps * _blocks(N * Ho * Wo)
+    if copies and fits("small_map", window) and Ho * Wo <= SMALL_MAP:
         cost["small_map"] = small_map.products(shape, output_shape, window.kernel_size, window.padding)
     if fits("winograd", window):
         cost["winograd"] = 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4))

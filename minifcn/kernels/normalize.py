@@ -41,13 +41,14 @@ def _sums(thread, threads, x, sums):
 
 
 @team
-def scale_and_shift(thread, threads, x, mean, scale, shift, y):
-    """y = scale (x - mean) + shift, channel by channel."""
+def scale_and_shift(thread, threads, x, mean, scale, shift, y, least):
+    """y = scale (x - mean) + shift, channel by channel, but nothing less than `least`. A NaN stays a NaN."""
     begin, end = share(x.shape[0], thread, threads)
     for p in range(begin, end):
         pixel, out = x[p], y[p]
         for c in range(x.shape[1]):
-            out[c] = scale[c] * (pixel[c] - mean[c]) + shift[c]
+            value = scale[c] * (pixel[c] - mean[c]) + shift[c]
+            out[c] = least if value < least else value
 
 
 def gradient_sums(dy: np.ndarray, x: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -53,9 +53,10 @@ def resample(thread, threads, x, first, weight, y):
     begin, end = share(x.shape[0] * rows, thread, threads)
     for job in range(begin, end):
         n, i = divmod(job, rows)
-        out = y[n, i]
-        out[:] = 0
-        for t in range(taps):
+        out, w, row = y[n, i], weight[i, 0], x[n, first[i]]
+        for k in range(row.size):
+            out[k] = w * row[k] if w != 0 else 0
+        for t in range(1, taps):
             w = weight[i, t]
             if w != 0:
                 row = x[n, first[i] + t]
@@ -67,8 +68,13 @@ def resample_images(x: np.ndarray, vertical: Matrix, horizontal: Matrix) -> np.n
     """Images (N, H, W, C) multiplied along their columns by one matrix and along their rows by another."""
     N, H, W, C = x.shape
     Ho, Wo = len(vertical[0]), len(horizontal[0])
-    between = memory.empty((N, Ho, W * C), x.dtype)
-    resample(x.reshape(N, H, W * C), *vertical, between)
-    y = memory.empty((N * Ho, Wo, C), x.dtype)
-    resample(between.reshape(N * Ho, W, C), *horizontal, y)
-    return y.reshape(N, Ho, Wo, C)
+    y = memory.empty((N, Ho, Wo, C), x.dtype)
+    if Wo > W:  # so that what lies between is small
+        between = memory.empty((N, H, Wo, C), x.dtype)
+        resample(x.reshape(N * H, W, C), *horizontal, between.reshape(N * H, Wo, C))
+        resample(between.reshape(N, H, Wo * C), *vertical, y.reshape(N, Ho, Wo * C))
+    else:
+        between = memory.empty((N, Ho, W, C), x.dtype)
+        resample(x.reshape(N, H, W * C), *vertical, between.reshape(N, Ho, W * C))
+        resample(between.reshape(N * Ho, W, C), *horizontal, y.reshape(N * Ho, Wo, C))
+    return y

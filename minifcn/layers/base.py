@@ -39,9 +39,8 @@ class Layer:
     """
 
     frozen = False
-    fuses_relu = (
-        False  # whether backward can take `through_relu` (and forward of Conv2d, `relu`): see network.py
-    )
+    rectifies = False  # whether forward can take `relu`, and
+    fuses_relu = False  # whether backward can take `through_relu`: see network.py
 
     def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}

@@ -65,7 +65,10 @@ class BatchNorm2d(Layer):
         self.params = {"weight": np.ones(C, dtype), "bias": np.zeros(C, dtype)}
         self.state = {"running_mean": np.zeros(C, dtype), "running_var": np.ones(C, dtype)}
 
-    def forward(self, x, *, train=False, rng=None):
+    rectifies = True
+
+    def forward(self, x, *, train=False, rng=None, relu=False):
+        """With `relu`, y is max(0, y)."""
         x = self._floats(x, self.params["weight"])
         of_batch = train or self.batch_statistics
         self._images(x.shape, self.num_features)
@@ -76,7 +79,9 @@ class BatchNorm2d(Layer):
         cache = _Cache(x, mean.astype(x.dtype), variance.astype(x.dtype), of_batch)
         y = memory.empty(x.shape, x.dtype)
         scale = self.params["weight"] * self._per_deviation(cache)
-        normalize.scale_and_shift(self._pixels(x), cache.mean, scale, self.params["bias"], self._pixels(y))
+        least = x.dtype.type(0 if relu else -np.inf)
+        arrays = self._pixels(x), cache.mean, scale, self.params["bias"], self._pixels(y)
+        normalize.scale_and_shift(*arrays, least)
         return y, cache
 
     def backward(self, dy, cache, needs=ALL):

@@ -135,7 +135,7 @@ class Conv2d(_Convolution):
         shape = (kh, kw, in_channels // groups, out_channels)
         self._initialize(shape, kh * kw * in_channels // groups, bias, rng, dtype)
 
-    fuses_relu = True
+    rectifies = fuses_relu = True
 
     def forward(self, x, *, train=False, rng=None, relu=False, pool=None):
         """With `relu`, y is max(0, y); and with `pool`, a MaxPool2d of 2x2 pixels, what that makes of it.

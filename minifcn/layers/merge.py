@@ -2,7 +2,17 @@
 
 import numpy as np
 
+from minifcn.kernels import memory, merge
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
+
+
+def summed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a + b. ValueError unless both have one shape and type."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(f"cannot add {a.dtype} of shape {a.shape} and {b.dtype} of shape {b.shape}")
+    y = memory.empty(a.shape, a.dtype)
+    merge.add(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    return y
 
 
 class Add(Layer):
@@ -11,9 +21,9 @@ class Add(Layer):
     def forward(self, *inputs, train=False, rng=None):
         first, *others = (self._floats(x, inputs[0]) for x in inputs)
         self.output_shape(*(x.shape for x in inputs))
-        y = first.copy()
-        for x in others:
-            y += x
+        y = summed(first, others[0]) if others else first.copy()
+        for x in others[1:]:
+            merge.add(y.reshape(-1), x.reshape(-1), y.reshape(-1))
         return y, (len(inputs), y.shape, y.dtype)
 
     def backward(self, dy, cache):
@@ -31,14 +41,22 @@ class Concat(Layer):
 
     def forward(self, *inputs, train=False, rng=None):
         contiguous = [self._floats(x, inputs[0]) for x in inputs]
-        self.output_shape(*(x.shape for x in inputs))
-        y = np.concatenate(contiguous, axis=-1)
-        return y, ([x.shape[-1] for x in inputs], y.shape, y.dtype)
+        y = memory.empty(self.output_shape(*(x.shape for x in inputs)), inputs[0].dtype)
+        channels, at = [x.shape[-1] for x in inputs], 0
+        for x, count in zip(contiguous, channels):
+            merge.copy_channels(_pixels(x), 0, _pixels(y), at, count)
+            at += count
+        return y, (channels, y.shape, y.dtype)
 
     def backward(self, dy, cache):
         channels, shape, dtype = cache
         dy = self._upstream(dy, shape, dtype)
-        return tuple(np.split(dy, np.cumsum(channels)[:-1], axis=-1)), {}
+        parts, at = [], 0
+        for count in channels:
+            parts.append(memory.empty((*shape[:-1], count), dtype))
+            merge.copy_channels(_pixels(dy), at, _pixels(parts[-1]), 0, count)
+            at += count
+        return tuple(parts), {}
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if any(shape[:-1] != shapes[0][:-1] for shape in shapes):
@@ -46,6 +64,10 @@ class Concat(Layer):
                 f"{self!r} expects inputs that differ in channels only, got {', '.join(map(str, shapes))}"
             )
         return *shapes[0][:-1], sum(shape[-1] for shape in shapes)
+
+
+def _pixels(images):
+    return images.reshape(-1, images.shape[-1])
 
 
 class Crop(Layer):

@@ -367,7 +367,9 @@ def test_what_is_chosen_fits(case):
         ("direct", Window((16, 16), (8, 8), (4, 4)), (2, 64, 64, 5), 5),
         ("winograd", Window(THREE, padding=SAME), (8, 32, 32, 64), 64),
         ("small_map", Window((7, 7), padding=(3, 3)), (8, 2, 2, 64), 128),
-        ("im2col", Window((1, 1)), (8, 32, 32, 64), 64),
+        ("direct", Window((1, 1)), (8, 32, 32, 64), 64),
+        ("im2col", Window((1, 1)), (8, 2, 2, 256), 256),
+        ("direct", Window((7, 7), padding=(3, 3)), (8, 64, 64, 16), 16),
         ("im2col", Window(THREE, padding=SAME, groups=2), (8, 32, 32, 64), 64),
     ],
 )

@@ -29,13 +29,17 @@ def test_moments(case):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(x).max() ** 2)
 
 
-@given(case=pixels())
-def test_scale_and_shift(case):
+@given(case=pixels(), least=st.sampled_from([-np.inf, 0]))
+def test_scale_and_shift(case, least):
     ((x,), rng) = case
     mean, scale, shift = (rng.standard_normal(x.shape[1]).astype(x.dtype) for _ in range(3))
     y = np.full_like(x, 77)
-    scale_and_shift(x, mean, scale, shift, y)
-    np.testing.assert_allclose(y, scale * (x - mean) + shift, rtol=1e-4, atol=1e-4)
+    scale_and_shift(x, mean, scale, shift, y, x.dtype.type(least))
+    expected = np.maximum(scale * (x - mean) + shift, least)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+    x[0, 0] = np.nan
+    scale_and_shift(x, mean, scale, shift, y, x.dtype.type(least))
+    assert np.isnan(y[0, 0])
 
 
 @given(case=pixels(count=2))
