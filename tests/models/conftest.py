@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
+from minifcn import initialize, metrics, weights
 from minifcn.check import check_adjoint
+from minifcn.data import Preprocessing
+from minifcn.data.shapes import Shapes
+from minifcn.settings import Settings
+from minifcn.training import Training
+from minifcn.weights import safetensors_file
+from minifcn.weights.names import TORCHVISION_VGG16
 
 
 def lively(net, seed=0):
@@ -35,8 +42,20 @@ class InTorch:
         return self.F.conv_transpose2d(x, weight, self.arrays.get(f"{name}.bias"), **options)
 
     def norm(self, x, name, train=False):
-        keys = ("running_mean", "running_var", "weight", "bias")
-        return self.F.batch_norm(x, *(self.arrays[f"{name}.{key}"] for key in keys), training=train)
+        running = (self.arrays[f"{name}.running_mean"], self.arrays[f"{name}.running_var"])
+        own = (self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"])
+        return self.F.batch_norm(x, *((None, None) if train else running), *own, training=train)
+
+
+@pytest.fixture
+def zeros(monkeypatch):
+    """Networks of the paper's size have weights of zero, which take neither time nor memory."""
+    monkeypatch.setattr(initialize, "he", lambda shape, fan_in, rng, dtype=np.float32: np.zeros(shape, dtype))
+
+
+@pytest.fixture
+def random_images():
+    return lambda *shape: np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 @pytest.fixture
@@ -59,20 +78,66 @@ def agrees_with():
 
 @pytest.fixture
 def check_slope():
-    """check_slope(net, images): along a random direction of all parameters and the image, in training, to 1e-6."""
+    """check_slope(net, images): along a random direction of all parameters and the image, in training, to 1e-6.
+
+    The check moves its arguments by 1e-6. Here that is too far: of the thousands of rectifiers and maxima of a
+    network some would turn. So these arguments are not the numbers of the network, but r in number + r / 100.
+    """
+    part = 0.01
 
     def check(net, images):
         lively(net.astype(np.float64))
-        own = net.params
+        start = net.params | {name: array.copy() for name, array in net.trainable.items()}
+        images = images.astype(np.float64)
 
-        def forward(image, *values):
-            net.load_params(dict(zip(own, values)))
-            return net.forward(image, train=True, rng=np.random.default_rng(0))
+        def forward(image, *moves):
+            net.load_params(start | {name: start[name] + part * r for name, r in zip(net.trainable, moves)})
+            return net.forward(images + part * image, train=True, rng=np.random.default_rng(0))
 
         def backward(dy, tape):
-            return net.backward(dy, tape, image_gradient=True)
+            return {name: part * dx for name, dx in net.backward(dy, tape, image_gradient=True).items()}
 
-        arrays = {"image": images.astype(np.float64)} | {name: array.copy() for name, array in own.items()}
-        check_adjoint(forward, backward, arrays, rtol=1e-6)
+        zeros = {name: np.zeros(array.shape) for name, array in net.trainable.items()}
+        check_adjoint(forward, backward, {"image": np.zeros(images.shape)} | zeros, rtol=1e-6)
 
     return check
+
+
+@pytest.fixture
+def overfits():
+    """overfits(net, steps): the mean IU on a toy image of 64x64 pixels after so many steps on it alone."""
+
+    def train(net, steps=60, lr=4e-3):
+        image = Shapes(1, 64, seed=3)
+        settings = Settings(toy=True, steps=steps, batch_size=1, lr=lr, augment=("none",)).resolved()
+        run = Training(net, image, image, Preprocessing((128, 128, 128), 64), settings)
+        for _ in range(steps):
+            run.step()
+        return metrics.mean_iou(run.segmenter.evaluate(image))
+
+    return train
+
+
+@pytest.fixture
+def vgg16_file(tmp_path):
+    """vgg16_file(net, widths, fc): a thin VGG16 of torchvision in `net`, whose convolutions are then its."""
+
+    def load(net, widths, fc):
+        rng, tensors, inputs = np.random.default_rng(0), {}, 3
+        for name, theirs in TORCHVISION_VGG16.items():
+            if name.startswith("conv"):
+                shape = (widths[int(name[4]) - 1], inputs, 3, 3)
+            else:
+                shape = (5 if name == "fc8" else fc, 49 * inputs if name == "fc6" else inputs)
+            tensors[f"{theirs}.weight"] = rng.standard_normal(shape).astype(np.float32)
+            tensors[f"{theirs}.bias"] = rng.standard_normal(shape[0]).astype(np.float32)
+            inputs = shape[0]
+        safetensors_file.write(tmp_path / "vgg16.safetensors", tensors, {})
+        source = weights.load(net, tmp_path / "vgg16.safetensors")
+        for name, theirs in TORCHVISION_VGG16.items():
+            if name.startswith("conv"):
+                expected = tensors[f"{theirs}.weight"].transpose(2, 3, 1, 0)
+                np.testing.assert_array_equal(net.params[f"{name}.weight"], expected)
+        return source
+
+    return load
