@@ -5,7 +5,7 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
-from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
+from minifcn.models.fcn import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
 from minifcn.models.unet import unet
 from minifcn.network import Network
 
@@ -13,6 +13,8 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn32s": fcn32s,
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
+    "fcn4s": fcn4s,
+    "fcn2s": fcn2s,
     "unet": unet,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
@@ -31,6 +33,8 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "fcn2s",
+    "fcn4s",
     "fcn8s",
     "fcn16s",
     "fcn32s",

@@ -2,7 +2,8 @@
 
 A 1x1 convolution scores the classes at every place of fc7. FCN-32s upsamples these 32 times. FCN-16s upsamples
 them twice, adds the scores of pool4, which lie at stride 16, and upsamples 16 times. FCN-8s does it once more
-with pool3. Skips are summed. Score layers start at zero, upsampling starts as bilinear interpolation.
+with pool3. Here the paper stops, as returns diminish; FCN-4s and FCN-2s go on with pool2 and pool1. Skips are
+summed. Score layers start at zero, upsampling starts as bilinear interpolation.
 
 Source: Long, Shelhamer & Darrell, Fully convolutional networks for semantic segmentation (2015), section 4,
 and the released networks voc-fcn32s, voc-fcn16s and voc-fcn8s.
@@ -28,8 +29,7 @@ def fcn32s(classes: int, backbone: str = "small", *, rng: Any = None, **options:
     fixed bilinear upsampling). `rng` is a seed or a generator for the random weights.
     """
     net, head = _start("fcn32s", classes, backbone, rng, options)
-    head.upsample("upscore", 32)
-    head.finish("upscore")
+    head.finish("upscore", 32)
     return net
 
 
@@ -43,10 +43,8 @@ def fcn16s(
     only smoother: interpolating 2 times and then 16 times is not quite interpolating 32 times.
     """
     net, head = _start("fcn16s", classes, backbone, rng, options)
-    head.upsample("upscore2", 2)
-    head.fuse("pool4", "upscore2")
-    head.upsample("upscore16", 16)
-    head.finish("upscore16")
+    head.refine("pool4")
+    head.finish("upscore16", 16)
     return _continue(net, start, "fcn32s")
 
 
@@ -62,13 +60,35 @@ def fcn8s(
     (1, 30, 45, 4)
     """
     net, head = _start("fcn8s", classes, backbone, rng, options)
-    head.upsample("upscore2", 2)
-    head.fuse("pool4", "upscore2")
-    head.upsample("upscore_pool4", 2)
-    head.fuse("pool3", "upscore_pool4")
-    head.upsample("upscore8", 8)
-    head.finish("upscore8")
+    head.refine("pool4", "pool3")
+    head.finish("upscore8", 8)
     return _continue(net, start, "fcn16s")
+
+
+def fcn4s(
+    classes: int, backbone: str = "small", *, start: Network | None = None, rng: Any = None, **options: Any
+) -> Network:
+    """FCN-4s: as FCN-8s, once more with the scores of pool2, upsampled 4 times. Arguments as for `fcn32s`.
+
+    `start` is a trained FCN-8s with the same options. It is not in the paper; its geometry follows from there.
+    """
+    net, head = _start("fcn4s", classes, backbone, rng, options)
+    head.refine("pool4", "pool3", "pool2")
+    head.finish("upscore4", 4)
+    return _continue(net, start, "fcn8s")
+
+
+def fcn2s(
+    classes: int, backbone: str = "small", *, start: Network | None = None, rng: Any = None, **options: Any
+) -> Network:
+    """FCN-2s: as FCN-4s, once more with the scores of pool1, upsampled twice. Arguments as for `fcn32s`.
+
+    `start` is a trained FCN-4s with the same options.
+    """
+    net, head = _start("fcn2s", classes, backbone, rng, options)
+    head.refine("pool4", "pool3", "pool2", "pool1")
+    head.finish("upscore_pool1", 2)
+    return _continue(net, start, "fcn4s")
 
 
 class _Head:
@@ -112,8 +132,18 @@ class _Head:
             self.crop(f"{upsampled}c", upsampled, skip)
             self.net.add(f"fuse_{pool}", Add(), f"{upsampled}c", skip)
 
-    def finish(self, upsampled):
-        self.crop("score", upsampled, IMAGE)
+    def refine(self, *pools):
+        """Upsample twice and add the scores of a pool, once for each."""
+        name = "upscore2"
+        for pool in pools:
+            self.upsample(name, 2)
+            self.fuse(pool, name)
+            name = f"upscore_{pool}"
+
+    def finish(self, name, factor):
+        """Upsample to the image."""
+        self.upsample(name, factor)
+        self.crop("score", name, IMAGE)
 
 
 def _start(model, classes, backbone, rng, options):

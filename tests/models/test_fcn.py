@@ -1,4 +1,4 @@
-"""The three FCNs: sizes, parameters and names as published, staged training, and PyTorch as the oracle."""
+"""The FCNs: sizes, parameters and names as published, staged training, and PyTorch as the oracle."""
 
 import math
 from unittest import mock
@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn import initialize, losses, models
-from minifcn.layers import ConvTranspose2d
-from minifcn.models import fcn8s, fcn16s, fcn32s
+from minifcn.layers import ConvTranspose2d, Crop
+from minifcn.models import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
 from minifcn.network import Network
 
-ALL = [fcn32s, fcn16s, fcn8s]
+ALL = [fcn32s, fcn16s, fcn8s, fcn4s, fcn2s]
 TINY = {"widths": (2, 3, 4, 5, 6), "convs": 1, "fc": 7}
 UPSAMPLING = {fcn32s: ["upscore"], fcn16s: ["upscore2", "upscore16"],
-              fcn8s: ["upscore2", "upscore_pool4", "upscore8"]}  # fmt: skip
+              fcn8s: ["upscore2", "upscore_pool4", "upscore8"],
+              fcn4s: ["upscore2", "upscore_pool4", "upscore_pool3", "upscore4"],
+              fcn2s: ["upscore2", "upscore_pool4", "upscore_pool3", "upscore_pool2", "upscore_pool1"]}  # fmt: skip
+SCORES = ["score_fr", "score_pool4", "score_pool3", "score_pool2", "score_pool1"]
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -86,26 +89,41 @@ def test_any_padding_keeps_the_size_where_it_leaves_enough_for_fc6(model, H, W, 
 
 
 @pytest.mark.parametrize(
-    ("n", "conv1_1", "pools", "fc6", "up32", "up2", "up16", "up_pool4", "up8"),
+    ("n", "conv1_1", "pools", "fc6", "up32", "up16", "up8", "up4", "twice"),
     [
-        (1, 199, [100, 50, 25, 13, 7], 1, 64, 4, 80, 10, 88),
-        (224, 422, [211, 106, 53, 27, 14], 8, 288, 18, 304, 38, 312),
-        (256, 454, [227, 114, 57, 29, 15], 9, 320, 20, 336, 42, 344),
-        (375, 573, [287, 144, 72, 36, 18], 12, 416, 26, 432, 54, 440),
-        (500, 698, [349, 175, 88, 44, 22], 16, 544, 34, 560, 70, 568),
-        (512, 710, [355, 178, 89, 45, 23], 17, 576, 36, 592, 74, 600),
+        (1, 199, [100, 50, 25, 13, 7], 1, 64, 80, 88, 92, [4, 10, 22, 46, 94]),
+        (224, 422, [211, 106, 53, 27, 14], 8, 288, 304, 312, 316, [18, 38, 78, 158, 318]),
+        (256, 454, [227, 114, 57, 29, 15], 9, 320, 336, 344, 348, [20, 42, 86, 174, 350]),
+        (375, 573, [287, 144, 72, 36, 18], 12, 416, 432, 440, 444, [26, 54, 110, 222, 446]),
+        (500, 698, [349, 175, 88, 44, 22], 16, 544, 560, 568, 572, [34, 70, 142, 286, 574]),
+        (512, 710, [355, 178, 89, 45, 23], 17, 576, 592, 600, 604, [36, 74, 150, 302, 606]),
     ],
 )
-def test_released_sizes_layer_by_layer(n, conv1_1, pools, fc6, up32, up2, up16, up_pool4, up8):
-    nets = {model: released(model) for model in ALL}
-    for axis, image in ((1, (1, n, 300, 3)), (2, (1, 300, n, 3))):
-        s32, s16, s8 = ({k: v[axis] for k, v in nets[model].shapes(image).items()} for model in ALL)
-        for s in (s32, s16, s8):
+def test_released_sizes_layer_by_layer(n, conv1_1, pools, fc6, up32, up16, up8, up4, twice):
+    last = {fcn32s: ("upscore", up32), fcn16s: ("upscore16", up16), fcn8s: ("upscore8", up8),
+            fcn4s: ("upscore4", up4), fcn2s: ("upscore_pool1", twice[4])}  # fmt: skip
+    for skips, (model, (name, size)) in enumerate(last.items()):
+        net = released(model)
+        for axis, image in ((1, (1, n, 300, 3)), (2, (1, 300, n, 3))):
+            s = {k: shape[axis] for k, shape in net.shapes(image).items()}
             assert [s["conv1_1"], *(s[f"pool{k}"] for k in range(1, 6)), s["fc6"]] == [conv1_1, *pools, fc6]
-        assert s32["upscore"] == up32
-        assert [s16["upscore2"], s16["score_pool4c"], s16["upscore16"]] == [up2, up2, up16]
-        assert [s8["upscore2"], s8["upscore_pool4"], s8["upscore8"]] == [up2, up_pool4, up8]
-        assert [s8["score_pool4c"], s8["score_pool3c"]] == [up2, up_pool4]
+            assert [s[name] for name in UPSAMPLING[fcn2s][:skips]] == twice[:skips]
+            assert [s[f"score_pool{4 - k}c"] for k in range(skips)] == twice[:skips]
+            assert s[name] == size
+
+
+def test_crops_of_the_released_networks():
+    """voc-fcn32s, 16s and 8s; the other two follow from the same rule."""
+    crops = {
+        fcn32s: [19],
+        fcn16s: [5, 27],
+        fcn8s: [5, 9, 31],
+        fcn4s: [5, 9, 17, 33],
+        fcn2s: [5, 9, 17, 33, 34],
+    }
+    for model, offsets in crops.items():
+        layers = [node.layer for node in released(model).nodes.values()]
+        assert [layer.offset for layer in layers if isinstance(layer, Crop)] == [(n, n) for n in offsets]
 
 
 def test_fcn_alexnet_has_the_size_of_every_image_and_the_published_parameters():
@@ -123,7 +141,7 @@ def test_fcn_alexnet_has_the_size_of_every_image_and_the_published_parameters():
         np.testing.assert_allclose(net.params["upscore.weight"][:, :, k, k], np.outer(line, line), rtol=1e-6)
 
 
-@pytest.mark.parametrize("model", [fcn16s, fcn8s])
+@pytest.mark.parametrize("model", ALL[1:])
 def test_alexnet_has_no_skips(model):
     with pytest.raises(
         ValueError, match=f"{model.__name__} needs pool3, which AlexNet has not; expected fcn32s"
@@ -135,7 +153,8 @@ def test_alexnet_has_no_skips(model):
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"), [(fcn32s, 134_346_581), (fcn16s, 134_357_354), (fcn8s, 134_362_751)]
+    ("model", "expected"),
+    [*zip(ALL, (134_346_581, 134_357_354, 134_362_751, 134_365_460, 134_366_825))],
 )
 def test_released_parameter_counts(model, expected):
     """Long, Shelhamer & Darrell (2015), table 1: 134M. Upsampling is fixed and does not count."""
@@ -154,14 +173,10 @@ def test_small_parameter_counts(widths, convs, fc, fc_kernel, K):
         trunk += (9 * inputs + 1) * width + (convs - 1) * (9 * width + 1) * width
         inputs = width
     trunk += (fc_kernel**2 * inputs + 1) * fc + (fc + 1) * fc
-    score_fr, score_pool4, score_pool3 = ((channels + 1) * K for channels in (fc, widths[3], widths[2]))
+    scores = [(channels + 1) * K for channels in (fc, *widths[3::-1])]
     options = {"widths": widths, "convs": convs, "fc": fc, "fc_kernel": fc_kernel}
-    for model, heads, kernels in [
-        (fcn32s, score_fr, [64]),
-        (fcn16s, score_fr + score_pool4, [4, 32]),
-        (fcn8s, score_fr + score_pool4 + score_pool3, [4, 4, 16]),
-    ]:
-        net = model(K, **options)
+    for model, kernels in zip(ALL, ([64], [4, 32], [4, 4, 16], [4, 4, 4, 8], [4, 4, 4, 4, 4])):
+        net, heads = model(K, **options), sum(scores[: len(kernels)])
         assert size(net) == trunk + heads
         assert size(net, upsampling=True) == trunk + heads + sum(k * k * K * K for k in kernels)
         assert net.trainable.keys() == net.params.keys()
@@ -171,12 +186,9 @@ def test_small_parameter_counts(widths, convs, fc, fc_kernel, K):
 def test_parameters_have_the_original_names(backbone):
     convs = [2, 2, 3, 3, 3] if backbone == "vgg16" else [2] * 5
     trunk = [f"conv{stage}_{k}" for stage, depth in enumerate(convs, start=1) for k in range(1, depth + 1)]
-    biased = {fcn32s: ["score_fr"], fcn16s: ["score_fr", "score_pool4"],
-              fcn8s: ["score_fr", "score_pool4", "score_pool3"]}  # fmt: skip
     for model in ALL:
-        names = {
-            f"{name}.{key}" for name in [*trunk, "fc6", "fc7", *biased[model]] for key in ("weight", "bias")
-        }
+        scores = SCORES[: len(UPSAMPLING[model])]
+        names = {f"{name}.{key}" for name in [*trunk, "fc6", "fc7", *scores] for key in ("weight", "bias")}
         names |= {f"{name}.weight" for name in UPSAMPLING[model]}
         net = released(model) if backbone == "vgg16" else model(2)
         assert set(net.params) == names
@@ -255,10 +267,15 @@ def test_turning_image_and_weights_turns_the_scores(model, H, W, seed):
     np.testing.assert_allclose(net(image.swapaxes(1, 2)), scores.swapaxes(1, 2), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("model", [fcn4s, fcn2s])
+def test_it_overfits_a_toy_image(model, overfits):
+    assert overfits(model(4, rng=0)) > 0.9
+
+
 # ---------------------------------------------------------------- staged training
 
 
-@pytest.mark.parametrize(("model", "coarser"), [(fcn16s, fcn32s), (fcn8s, fcn16s)])
+@pytest.mark.parametrize(("model", "coarser"), [*zip(ALL[1:], ALL)])
 def test_a_start_lends_all_parameters_that_both_have(model, coarser):
     rng = np.random.default_rng(0)
     start = coarser(3, **TINY, rng=1)
@@ -269,6 +286,8 @@ def test_a_start_lends_all_parameters_that_both_have(model, coarser):
     own = {
         fcn16s: ["score_pool4", "upscore2", "upscore16"],
         fcn8s: ["score_pool3", "upscore_pool4", "upscore8"],
+        fcn4s: ["score_pool2", "upscore_pool3", "upscore4"],
+        fcn2s: ["score_pool1", "upscore_pool2", "upscore_pool1"],
     }
     assert {name.split(".")[0] for name in net.params.keys() - common} == set(own[model])
     for name, array in net.params.items():
@@ -296,6 +315,8 @@ def upsampled(maps, factor, size):
         (fcn32s, fcn32s, "score_fr", [("image", 32)]),
         (fcn16s, fcn32s, "score_fr", [("pool4", 2), ("image", 16)]),
         (fcn8s, fcn16s, "fuse_pool4", [("pool3", 2), ("image", 8)]),
+        (fcn4s, fcn8s, "fuse_pool3", [("pool2", 2), ("image", 4)]),
+        (fcn2s, fcn4s, "fuse_pool2", [("pool1", 2), ("image", 2)]),
     ],
 )
 @given(st.integers(1, 100), st.integers(1, 100), seeds)
@@ -373,16 +394,18 @@ def test_options_that_cannot_be(model, options, error, message):
 
 def test_build_knows_its_models():
     assert [models.MODELS[model.__name__] for model in ALL] == ALL
-    with pytest.raises(ValueError, match="model is 'fcn4s'; expected one of fcn32s, fcn16s, fcn8s"):
-        models.build("fcn4s", 2)
+    with pytest.raises(ValueError, match="model is 'fcn9s'; expected one of fcn32s, fcn16s, fcn8s"):
+        models.build("fcn9s", 2)
 
 
 # ---------------------------------------------------------------- PyTorch as the oracle
 
 
-def torch_fcn8s(torch, params, images, depths, is_released):
-    """FCN-8s in PyTorch, from parameters by name in this package's layout, with the released offsets typed in."""
+def torch_fcn(torch, model, params, images, depths, is_released):
+    """An FCN in PyTorch, from parameters by name in this package's layout, with the released offsets typed in."""
     F = torch.nn.functional
+    skips = len(UPSAMPLING[model]) - 1
+    finest, factor = UPSAMPLING[model][-1], 32 // 2**skips
 
     def conv(x, name, padding=0):
         return F.conv2d(
@@ -406,10 +429,11 @@ def torch_fcn8s(torch, params, images, depths, is_released):
     x = F.relu(conv(x, "fc6", 0 if is_released else 1))
     x = F.relu(conv(x, "fc7"))
     x = conv(x, "score_fr")
-    for stage, name, offset in ((4, "upscore2", 5), (3, "upscore_pool4", 9)):
+    for stage, name, offset in zip((4, 3, 2, 1), UPSAMPLING[model][:-1], (5, 9, 17, 33)):
         x, skip = upsample(x, name, 2), conv(pools[stage], f"score_pool{stage}")
         x = x + cut(skip, offset, like=x) if is_released else cut(x, 0, like=skip) + skip
-    return cut(upsample(x, "upscore8", 8), 31 if is_released else 0, like=images)
+    offset = (19, 27, 31, 33, 34)[skips] if is_released else 0
+    return cut(upsample(x, finest, factor), offset, like=images)
 
 
 def difference(found, expected):
@@ -420,22 +444,24 @@ def difference(found, expected):
 
 @pytest.mark.oracle
 @pytest.mark.slow
-def test_released_fcn8s_computes_what_pytorch_does():
+@pytest.mark.parametrize("model", ALL)
+def test_released_ones_compute_what_pytorch_does(model):
     torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
-    net = scoring(fcn8s(21, "vgg16", rng=0))
+    net = scoring(model(21, "vgg16", rng=0))
     images = np.random.default_rng(1).standard_normal((1, 97, 130, 3)).astype(np.float32)
     params = {name: torch.from_numpy(array) for name, array in net.params.items()}
     with torch.inference_mode():
         channels_first = torch.from_numpy(images).permute(0, 3, 1, 2)
-        expected = torch_fcn8s(torch, params, channels_first, (2, 2, 3, 3, 3), is_released=True)
+        expected = torch_fcn(torch, model, params, channels_first, (2, 2, 3, 3, 3), is_released=True)
     assert difference(net(images), expected.permute(0, 2, 3, 1).numpy()) < 1e-4
 
 
 @pytest.mark.oracle
-def test_small_fcn8s_has_the_gradients_of_pytorch():
+@pytest.mark.parametrize("model", ALL)
+def test_small_ones_have_the_gradients_of_pytorch(model):
     torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
     rng = np.random.default_rng(0)
-    net = fcn8s(3, widths=(3, 4, 5, 6, 7), convs=2, fc=8, rng=rng).astype(np.float64)
+    net = model(3, widths=(3, 4, 5, 6, 7), convs=2, fc=8, rng=rng).astype(np.float64)
     net.load_params(
         {name: array + 0.1 * rng.standard_normal(array.shape) for name, array in net.params.items()}
     )
@@ -445,7 +471,7 @@ def test_small_fcn8s_has_the_gradients_of_pytorch():
 
     params = {name: torch.tensor(array, requires_grad=True) for name, array in net.params.items()}
     inputs = torch.tensor(images, requires_grad=True)
-    expected = torch_fcn8s(torch, params, inputs.permute(0, 3, 1, 2), (2,) * 5, is_released=False)
+    expected = torch_fcn(torch, model, params, inputs.permute(0, 3, 1, 2), (2,) * 5, is_released=False)
     expected = expected.permute(0, 2, 3, 1)
     assert difference(scores, expected.detach().numpy()) < 1e-12
     expected.backward(torch.tensor(dscores))
