@@ -6,6 +6,7 @@ from typing import Any
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
 from minifcn.models.fcn import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
+from minifcn.models.segnet import segnet, segnet_basic
 from minifcn.models.unet import unet
 from minifcn.network import Network
 
@@ -16,6 +17,8 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn4s": fcn4s,
     "fcn2s": fcn2s,
     "unet": unet,
+    "segnet": segnet,
+    "segnet_basic": segnet_basic,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
 SIZES = (*BACKBONES, "paper", "milesial")
@@ -39,6 +42,8 @@ __all__ = [
     "fcn16s",
     "fcn32s",
     "gap_net",
+    "segnet",
+    "segnet_basic",
     "unet",
     "vgg16",
     "window_net",

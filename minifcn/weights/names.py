@@ -77,10 +77,10 @@ MILESIAL = _milesial()
 VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
-# Of ours: the head of an FCN, which other networks, and coarser FCNs, have not.
+# Of ours: the head of an FCN, which coarser FCNs have not.
 NEW = ("score_*", "upscore*")
-# Of theirs: what an FCN has no use for, or a finer FCN, and a counter that PyTorch keeps.
-LEFT_OVER = ("fc8.*", "upscore*", "*.num_batches_tracked")
+# Of theirs: what a network for segmentation has no use for, or a finer FCN, and a counter that PyTorch keeps.
+LEFT_OVER = ("fc[678].*", "upscore*", "*.num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,11 @@ class NameMap:
         return f"{self.layers.get(layer, layer)}.{key}"
 
     def may_be_missing(self, name: str) -> bool:
-        """Whether our parameter may be new: it then stays as the model has made it."""
-        return _matches(name, NEW)
+        """Whether our parameter may be new: it then stays as the model has made it.
+
+        Files of one's own names may lack the heads; those of others, whatever their network does not have.
+        """
+        return _matches(name, NEW) or (bool(self.layers) and name.rpartition(".")[0] not in self.layers)
 
     def may_be_left_over(self, theirs: str) -> bool:
         """Whether a tensor of theirs need not have a place in our network."""
