@@ -5,6 +5,7 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
+from minifcn.models.dense import fc_densenet
 from minifcn.models.fcn import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
 from minifcn.models.segnet import segnet, segnet_basic
 from minifcn.models.unet import unet
@@ -17,11 +18,12 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn4s": fcn4s,
     "fcn2s": fcn2s,
     "unet": unet,
+    "fc_densenet": fc_densenet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
-SIZES = (*BACKBONES, "paper", "milesial")
+SIZES = (*BACKBONES, "paper", "milesial", "56", "67", "103")
 CLASSIFIERS: dict[str, Callable[..., Network]] = {
     "vgg16": vgg16,
     "alexnet": alexnet,
@@ -36,6 +38,7 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "fc_densenet",
     "fcn2s",
     "fcn4s",
     "fcn8s",
