@@ -7,6 +7,7 @@ from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
 from minifcn.models.dense import fc_densenet
 from minifcn.models.fcn import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
+from minifcn.models.residual_unet import residual_unet
 from minifcn.models.segnet import segnet, segnet_basic
 from minifcn.models.unet import unet
 from minifcn.network import Network
@@ -18,6 +19,7 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn4s": fcn4s,
     "fcn2s": fcn2s,
     "unet": unet,
+    "residual_unet": residual_unet,
     "fc_densenet": fc_densenet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,
@@ -45,6 +47,7 @@ __all__ = [
     "fcn16s",
     "fcn32s",
     "gap_net",
+    "residual_unet",
     "segnet",
     "segnet_basic",
     "unet",
