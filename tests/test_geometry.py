@@ -27,7 +27,7 @@ from minifcn.layers import (
     MaxPool2d,
     ReLU,
 )
-from minifcn.models import fcn8s, fcn16s, fcn32s
+from minifcn.models import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
 from minifcn.network import Network
 
 AXES = (0, 1)
@@ -263,6 +263,22 @@ def test_fcn_crops_follow_from_the_padding(padding):
         (fcn32s, "upscore", {"score": padding - 81}),
         (fcn16s, "upscore16", {"score_pool4c": 5, "score": padding - 73}),
         (fcn8s, "upscore8", {"score_pool4c": 5, "score_pool3c": 9, "score": padding - 69}),
+        (
+            fcn4s,
+            "upscore4",
+            {"score_pool4c": 5, "score_pool3c": 9, "score_pool2c": 17, "score": padding - 67},
+        ),
+        (
+            fcn2s,
+            "upscore_pool1",
+            {
+                "score_pool4c": 5,
+                "score_pool3c": 9,
+                "score_pool2c": 17,
+                "score_pool1c": 33,
+                "score": padding - 66,
+            },
+        ),
     ]:
         net = released(model, padding=padding)
         assert crop_offset(net, upsampled, IMAGE) == (expected["score"],) * 2

@@ -274,7 +274,7 @@ def test_torchvision_vgg16(contents):
 
 
 @pytest.mark.parametrize("table", ["torchvision", "caffe"])
-@pytest.mark.parametrize("model", ["fcn32s", "fcn16s", "fcn8s"])
+@pytest.mark.parametrize("model", ["fcn32s", "fcn16s", "fcn8s", "fcn4s", "fcn2s"])
 def test_a_classifier_into_an_fcn(thin, contents, table, model):
     """fc6 and fc7 are the classifier's, as windows over pool5; fc8 is dropped; the head is new."""
     classifier = thin_vgg16()
