@@ -6,7 +6,8 @@ it ("pre-activation"). Going down, the first block of a level halves the map, an
 pixel; going up, pixels are repeated, and a 1x1 convolution makes as many channels as the long skip has.
 
 Repeating commutes with sums and with 1x1 convolutions. The authors' blocks repeat in both of their branches; here
-that is done behind all of it, which gives the same numbers for a quarter of the work.
+that is done behind all of it, which gives the same numbers for a quarter of the work. Only dropout tells the two
+apart: here the last bottleneck of a level drops numbers before they are repeated, there each copy by itself.
 
 Source: Drozdzal, Vorontsov, Chartrand, Kadoury & Pal, The importance of skip connections in biomedical image
 segmentation (2016), in the form of the authors' code for the EM images, veugene/fcn_maker.
