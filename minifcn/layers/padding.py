@@ -22,8 +22,8 @@ class Pad2d(Layer):
     """y is x with `padding` pixels more on each side: (N, H, W, C) -> (N, H + 2 ph, W + 2 pw, C).
 
     mode="zeros" fills with 0. mode="reflect" goes on with the mirror image, without the border pixel once more:
-    c b | a b c | b a. It goes on from end to end if the padding is larger than the image. A pixel gets the gradients
-    of all its images. Raises ValueError for another mode. Source of mirrored borders: Ronneberger, Fischer & Brox,
+    c b | a b c | b a, and on from end to end if the padding is larger than the image. A pixel gets the gradients of
+    all its images. Raises ValueError for another mode. Source of mirrored borders: Ronneberger, Fischer & Brox,
     U-Net (2015), figure 2.
 
     >>> y, _ = Pad2d((0, 2), mode="reflect").forward(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1))
