@@ -5,6 +5,7 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
+from minifcn.models.dilated import dilated, dilated_context, dilated_context_large
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
 from minifcn.models.unet import unet
 from minifcn.network import Network
@@ -14,6 +15,9 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
     "unet": unet,
+    "dilated": dilated,
+    "dilated_context": dilated_context,
+    "dilated_context_large": dilated_context_large,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
 SIZES = (*BACKBONES, "paper", "milesial")
@@ -31,6 +35,9 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "dilated",
+    "dilated_context",
+    "dilated_context_large",
     "fcn8s",
     "fcn16s",
     "fcn32s",

@@ -77,8 +77,8 @@ MILESIAL = _milesial()
 VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
-# Of ours: the head of an FCN, which other networks, and coarser FCNs, have not.
-NEW = ("score_*", "upscore*")
+# Of ours: the heads of networks for segmentation, which classifiers, coarser FCNs and front ends have not.
+NEW = ("score_*", "upscore*", "fc-final.*", "ct_*")
 # Of theirs: what an FCN has no use for, or a finer FCN, and a counter that PyTorch keeps.
 LEFT_OVER = ("fc8.*", "upscore*", "*.num_batches_tracked")
 

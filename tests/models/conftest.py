@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
+from minifcn import initialize, metrics, weights
 from minifcn.check import check_adjoint
+from minifcn.data import Preprocessing
+from minifcn.data.shapes import Shapes
+from minifcn.settings import Settings
+from minifcn.training import Training
+from minifcn.weights import safetensors_file
+from minifcn.weights.names import TORCHVISION_VGG16
 
 
 def lively(net, seed=0):
@@ -35,8 +42,20 @@ class InTorch:
         return self.F.conv_transpose2d(x, weight, self.arrays.get(f"{name}.bias"), **options)
 
     def norm(self, x, name, train=False):
-        keys = ("running_mean", "running_var", "weight", "bias")
-        return self.F.batch_norm(x, *(self.arrays[f"{name}.{key}"] for key in keys), training=train)
+        running = (self.arrays[f"{name}.running_mean"], self.arrays[f"{name}.running_var"])
+        own = (self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"])
+        return self.F.batch_norm(x, *((None, None) if train else running), *own, training=train)
+
+
+@pytest.fixture
+def zeros(monkeypatch):
+    """Networks of the paper's size have weights of zero, which take neither time nor memory."""
+    monkeypatch.setattr(initialize, "he", lambda shape, fan_in, rng, dtype=np.float32: np.zeros(shape, dtype))
+
+
+@pytest.fixture
+def random_images():
+    return lambda *shape: np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 @pytest.fixture
@@ -76,3 +95,43 @@ def check_slope():
         check_adjoint(forward, backward, arrays, rtol=1e-6)
 
     return check
+
+
+@pytest.fixture
+def overfits():
+    """overfits(net, steps): the mean IU on a toy image of 64x64 pixels after so many steps on it alone."""
+
+    def train(net, steps=60, lr=4e-3):
+        image = Shapes(1, 64, seed=3)
+        settings = Settings(toy=True, steps=steps, batch_size=1, lr=lr, augment=("none",)).resolved()
+        run = Training(net, image, image, Preprocessing((128, 128, 128), 64), settings)
+        for _ in range(steps):
+            run.step()
+        return metrics.mean_iou(run.segmenter.evaluate(image))
+
+    return train
+
+
+@pytest.fixture
+def vgg16_file(tmp_path):
+    """vgg16_file(net, widths, fc): a thin VGG16 of torchvision in `net`, whose convolutions are then its."""
+
+    def load(net, widths, fc):
+        rng, tensors, inputs = np.random.default_rng(0), {}, 3
+        for name, theirs in TORCHVISION_VGG16.items():
+            if name.startswith("conv"):
+                shape = (widths[int(name[4]) - 1], inputs, 3, 3)
+            else:
+                shape = (5 if name == "fc8" else fc, 49 * inputs if name == "fc6" else inputs)
+            tensors[f"{theirs}.weight"] = rng.standard_normal(shape).astype(np.float32)
+            tensors[f"{theirs}.bias"] = rng.standard_normal(shape[0]).astype(np.float32)
+            inputs = shape[0]
+        safetensors_file.write(tmp_path / "vgg16.safetensors", tensors, {})
+        source = weights.load(net, tmp_path / "vgg16.safetensors")
+        for name, theirs in TORCHVISION_VGG16.items():
+            if name.startswith("conv"):
+                expected = tensors[f"{theirs}.weight"].transpose(2, 3, 1, 0)
+                np.testing.assert_array_equal(net.params[f"{name}.weight"], expected)
+        return source
+
+    return load
