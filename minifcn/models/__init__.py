@@ -5,6 +5,7 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
+from minifcn.models.deeplab import deeplab_aspp, deeplab_largefov
 from minifcn.models.dilated import dilated, dilated_context, dilated_context_large
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
 from minifcn.models.unet import unet
@@ -18,6 +19,8 @@ MODELS: dict[str, Callable[..., Network]] = {
     "dilated": dilated,
     "dilated_context": dilated_context,
     "dilated_context_large": dilated_context_large,
+    "deeplab_largefov": deeplab_largefov,
+    "deeplab_aspp": deeplab_aspp,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
 SIZES = (*BACKBONES, "paper", "milesial")
@@ -35,6 +38,8 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "deeplab_aspp",
+    "deeplab_largefov",
     "dilated",
     "dilated_context",
     "dilated_context_large",

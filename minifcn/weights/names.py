@@ -78,9 +78,9 @@ VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
 # Of ours: the heads of networks for segmentation, which classifiers, coarser FCNs and front ends have not.
-NEW = ("score_*", "upscore*", "fc-final.*", "ct_*")
-# Of theirs: what an FCN has no use for, or a finer FCN, and a counter that PyTorch keeps.
-LEFT_OVER = ("fc8.*", "upscore*", "*.num_batches_tracked")
+NEW = ("score_*", "upscore*", "fc-final.*", "ct_*", "fc[678]_*")
+# Of theirs: what a network for segmentation has no use for, or a finer FCN, and a counter that PyTorch keeps.
+LEFT_OVER = ("fc[678].*", "upscore*", "*.num_batches_tracked")
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,10 @@ def check_slope():
 
     def check(net, images):
         lively(net.astype(np.float64))
-        own = net.params
+        own = net.trainable
 
         def forward(image, *values):
-            net.load_params(dict(zip(own, values)))
+            net.load_params(net.params | dict(zip(own, values)))
             return net.forward(image, train=True, rng=np.random.default_rng(0))
 
         def backward(dy, tape):
