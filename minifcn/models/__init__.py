@@ -8,6 +8,7 @@ from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
 from minifcn.models.deeplab import deeplab_aspp, deeplab_largefov
 from minifcn.models.dilated import dilated, dilated_context, dilated_context_large
 from minifcn.models.fcn import fcn8s, fcn16s, fcn32s
+from minifcn.models.pspnet import pspnet
 from minifcn.models.unet import unet
 from minifcn.network import Network
 
@@ -21,6 +22,7 @@ MODELS: dict[str, Callable[..., Network]] = {
     "dilated_context_large": dilated_context_large,
     "deeplab_largefov": deeplab_largefov,
     "deeplab_aspp": deeplab_aspp,
+    "pspnet": pspnet,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
 SIZES = (*BACKBONES, "paper", "milesial")
@@ -47,6 +49,7 @@ __all__ = [
     "fcn16s",
     "fcn32s",
     "gap_net",
+    "pspnet",
     "unet",
     "vgg16",
     "window_net",
