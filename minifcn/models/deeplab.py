@@ -5,7 +5,8 @@ their centres on whole pixels: 321 pixels give 161, 81, 41, 41 and 41, and 41 sc
 The 7x7 window of fc6 becomes 3x3, dilated by 12: as wide, with a fraction of its weights. Atrous spatial pyramid
 pooling has four of it, dilated by 6, 12, 18 and 24, and adds up their scores: objects come in several sizes.
 
-Layers have the names of the released networks of DeepLab v2: fc6_1, fc7_1 and fc8_1 are the first branch.
+Layers have the names of the released networks of DeepLab v2: fc6_1, fc7_1 and fc8_1 are the first branch. From
+weights of VGG16, fc6 and fc7 take three by three of the seven by seven taps, and every fourth channel.
 
 Sources: Chen, Papandreou, Kokkinos, Murphy & Yuille, Semantic image segmentation with deep convolutional nets and
 fully connected CRFs (2015), section 3; DeepLab: Semantic image segmentation with deep convolutional nets, atrous

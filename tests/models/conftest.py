@@ -113,8 +113,8 @@ def overfits():
 
 
 @pytest.fixture
-def vgg16_file(tmp_path):
-    """vgg16_file(net, widths, fc): a thin VGG16 of torchvision in `net`, whose convolutions are then its."""
+def load_vgg16(tmp_path):
+    """load_vgg16(net, widths, fc): loads a thin VGG16 of torchvision; what became of it, and its tensors."""
 
     def load(net, widths, fc):
         rng, tensors, inputs = np.random.default_rng(0), {}, 3
@@ -132,6 +132,6 @@ def vgg16_file(tmp_path):
             if name.startswith("conv"):
                 expected = tensors[f"{theirs}.weight"].transpose(2, 3, 1, 0)
                 np.testing.assert_array_equal(net.params[f"{name}.weight"], expected)
-        return source
+        return source, tensors
 
     return load

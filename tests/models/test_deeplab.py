@@ -144,12 +144,20 @@ def test_it_overfits_a_toy_image(overfits, model):
 
 
 @pytest.mark.parametrize("model", ALL)
-def test_it_starts_from_vgg16(vgg16_file, model):
-    """All convolutions are those of VGG16; fc6 and fc7 have other shapes here, and start anew."""
-    net = model(3, "vgg16", **TINY)
-    source = vgg16_file(net, **TINY)
-    assert list(source.kept) == [name for name in net.params if not name.startswith("conv")]
-    assert len(source.skipped) == 6 and all(name.startswith("classifier") for name in source.skipped)
+def test_it_starts_from_vgg16(load_vgg16, model):
+    """fc6 and fc7 of all branches have some of the taps and channels of VGG16's."""
+    net = model(3, "vgg16", widths=TINY["widths"], fc=3)
+    source, theirs = load_vgg16(net, TINY["widths"], fc=6)
+    kept = [name for name in net.params if name.startswith("fc8")] + ["upscore.weight"]
+    assert sorted(source.kept) == sorted(kept)
+    assert source.skipped == ("classifier.6.weight", "classifier.6.bias")
+    fc6 = theirs["classifier.0.weight"].reshape(6, TINY["widths"][4], 7, 7)
+    for branch in range(1, len(RATES[model, "vgg16"]) + 1):
+        found = net.params[f"fc6_{branch}.weight"].transpose(3, 2, 0, 1)
+        np.testing.assert_array_equal(found, fc6[::2, :, ::3, ::3])
+        found = net.params[f"fc7_{branch}.weight"][0, 0].T
+        np.testing.assert_array_equal(found, theirs["classifier.3.weight"][::2, ::2])
+        np.testing.assert_array_equal(net.params[f"fc7_{branch}.bias"], theirs["classifier.3.bias"][::2])
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_it_overfits_toy_images(overfits):
     assert overfits(pspnet(4, rng=0), images=4) > 0.8
 
 
-def test_it_starts_from_vgg16(vgg16_file):
+def test_it_starts_from_vgg16(load_vgg16):
     net = pspnet(3, "vgg16", **TINY)
-    source = vgg16_file(net, **TINY, fc=5)
+    source, _ = load_vgg16(net, **TINY, fc=5)
     new = ("conv5_3_", "conv5_4", "conv6")
     assert set(source.kept) == {name for name in net.arrays if name.startswith(new)} - {
         "conv5_3.weight",
