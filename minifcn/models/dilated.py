@@ -91,8 +91,9 @@ def _build(
     scores.params["weight"][...] = rng.normal(0, 0.001, scores.params["weight"].shape)
     net.add("fc-final", scores)
     if context is not None:
-        # The same for all classes changes no probability, and the rectifiers let it pass from the first step on.
-        scores.params["bias"][...] = 1
+        # The same for all classes changes no probability. But rectifiers follow, which cut off scores below 0, and a
+        # class that is cut off everywhere is lost: learning rare ones begins with lowering their scores.
+        scores.params["bias"][...] = 5
         _context(net, rng, classes, context, released)
     net.add("upscore", Upsample2d(8, mode="bilinear"))
     net.add("score", Crop(crop_offset(net, "upscore", IMAGE)), "upscore", IMAGE)
