@@ -9,10 +9,16 @@ one pass of the convolutionized network, and at a finer stride it equals `shift_
 differ: a window is padded at its border, where the large image has pixels. `tiled` equals one pass for every
 network: its tiles overlap by what the network sees.
 
-Sources: Sermanet et al., OverFeat (2014), section 3; Long, Shelhamer & Darrell (2015), section 3.
+Valid convolutions lose the border of the image. The overlap-tile strategy of U-Net goes on beyond it with the
+mirror image: `mirrored` adds as much of it as the network loses, and `tiled(..., mirror=True)` equals one pass over
+that.
+
+Sources: Sermanet et al., OverFeat (2014), section 3; Long, Shelhamer & Darrell (2015), section 3; Ronneberger,
+Fischer & Brox, U-Net (2015), figure 2.
 """
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, floor, lcm
@@ -22,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn.geometry import view, views
+from minifcn.layers import padding
 from minifcn.layers.base import Shape, pair
 from minifcn.network import Network
 from minifcn.progress import progress
@@ -96,6 +103,41 @@ def _length(net, image_shape, axis):
         return 0
 
 
+def mirrored(net: Network, images: np.ndarray) -> np.ndarray:
+    """images (N, H, W, C) with as much of their mirror image around them as `net` needs to score every pixel.
+
+    Pixel (i, j) of the output is then centred on pixel (i, j) of the image. At the far side the output may go on
+    beyond the image. A network with an output as large as its image gets it as it is. Raises ValueError for a
+    network whose output does not have a pixel for every one of the image, side by side.
+
+    >>> from minifcn.models import unet
+    >>> mirrored(unet(2, padding="valid"), np.zeros((1, 100, 116, 3), np.float32)).shape   # 44 pixels on each side
+    (1, 188, 204, 3)
+    """
+    rows, columns = (_mirrored_pixels(net, images.shape[1:], axis) for axis in (0, 1))
+    if images.shape[1:3] == (len(rows), len(columns)):
+        return images
+    return images.take(rows, axis=1).take(columns, axis=2)
+
+
+def _mirrored_pixels(net, image_shape, axis):
+    """Which pixel of the image stands at each place of the mirrored one, along an axis."""
+    size = image_shape[axis]
+    if _length(net, image_shape, axis) == size:
+        return np.arange(size)
+    seen = view(net, net.output, axis=axis)
+    before = seen.offset
+    if seen.stride != 1 or before != before // 1 or before < 0:
+        raise ValueError(
+            f"the network has a stride of {seen.stride} and its first output is centred on pixel {before}; "
+            "mirrored borders need a stride of 1, and a pixel of the image"
+        )
+    # What the last output sees ends before that, and so does what the strided layers may leave over behind it.
+    enough = size + ceil(seen.field) + _alignment(net, axis)
+    total = bisect_left(range(enough), size, key=lambda n: _length(net, (n, n, image_shape[2]), axis))
+    return padding.mirrored(size, int(before), total - size - int(before))
+
+
 class Tile(NamedTuple):
     """Along one axis: which pixels of the image to read, which of the resulting ones to keep, and their place."""
 
@@ -104,13 +146,14 @@ class Tile(NamedTuple):
     place: slice
 
 
-def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0) -> list[Tile]:
+def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0, mirror: bool = False) -> list[Tile]:
     """How to cut one axis of an image (H, W, C) into tiles of at most `tile` pixels, without a trace in the map.
 
     An output pixel is right if all it sees lies in its tile, or beyond the image, where one pass sees the
     same padding. And the tile has to start where the strided layers of one pass would also have stopped: at a
-    multiple of all strides of the network. Raises ValueError if `tile` leaves nothing to keep, or if the network's
-    outputs depend on the whole image.
+    multiple of all strides of the network. With `mirror` the pixels to read are those of the mirrored image, and
+    there is one to keep for each pixel of the image. Raises ValueError if `tile` leaves nothing to keep, or if the
+    network's outputs depend on the whole image.
     """
     seen = view(net, net.output, axis=axis)
     if seen.stride.denominator != 1 or seen.stride == 0:
@@ -118,8 +161,11 @@ def tiles(net: Network, image_shape: Shape, tile: int, axis: int = 0) -> list[Ti
     if seen.field == float("inf"):
         raise ValueError("an output of the network depends on the whole image: it cannot be cut into tiles")
     stride = int(seen.stride)
-    alignment = lcm(*(v.stride.numerator for v in views(net, axis=axis).values() if v.stride))
-    size, total = image_shape[axis], net.shapes((1, *image_shape))[net.output][1 + axis]
+    alignment = _alignment(net, axis)
+    if mirror:
+        size, total = len(_mirrored_pixels(net, image_shape, axis)), image_shape[axis]
+    else:
+        size, total = image_shape[axis], net.shapes((1, *image_shape))[net.output][1 + axis]
     found, done = [], 0
     while done < total:
         start = min(max(0, ceil(stride * done + seen.first)), size - 1) // alignment * alignment
@@ -143,25 +189,33 @@ def tiled(
     out: np.ndarray | None = None,
     function: Callable[[np.ndarray], np.ndarray] | None = None,
     journal: str | os.PathLike | None = None,
+    mirror: bool = False,
 ) -> np.ndarray:
     """One pass over the image (H, W, C), in memory that depends on the tile and not on the image.
 
-    Equal to `net(image[None])[0]` everywhere. `image` and `out` may be numpy.memmaps. `function` is what is
-    run on a tile (1, h, w, C) to give (1, h', w', …), the network itself by default; with one that takes the
-    argmax, or normalises, the result has its type and shape. With a `journal`, a file that lists the finished
-    tiles, a run that was stopped goes on where it was, given the same `out`; the file goes when all is done.
+    Equal to `net(image[None])[0]` everywhere. With `mirror`, to the scores of all pixels in one pass over the
+    mirrored image, `net(mirrored(net, image[None]))[0, :H, :W]`, of which only tiles are ever made. `image`
+    and `out` may be numpy.memmaps. `function` is what is run on a tile (1, h, w, C) to give (1, h', w', …), the
+    network itself by default; with one that takes the argmax, or normalises, the result has its type and shape.
+    With a `journal`, a file that lists the finished tiles, a run that was stopped goes on where it was, given the
+    same `out`; the file goes when all is done.
 
     Raises ValueError, with the number that would do, if `tile` is smaller than what one output pixel sees.
     """
     function = net if function is None else function
-    rows, columns = (tiles(net, image.shape, tile, axis) for axis in (0, 1))
+    rows, columns = (tiles(net, image.shape, tile, axis, mirror) for axis in (0, 1))
+    down, right = (
+        _mirrored_pixels(net, image.shape, axis) if mirror else np.arange(image.shape[axis])
+        for axis in (0, 1)
+    )
     finished = _read_journal(journal, image.shape, tile)
     pairs = [(r, c) for r in range(len(rows)) for c in range(len(columns))]
     for r, c in progress(pairs, "tiles"):
         if (r, c) in finished and out is not None:
             continue
         row, column = rows[r], columns[c]
-        part = function(np.ascontiguousarray(image[None, row.read, column.read]))[0, row.keep, column.keep]
+        pixels = np.ascontiguousarray(image[np.ix_(down[row.read], right[column.read])])
+        part = function(pixels[None])[0, row.keep, column.keep]
         if out is None:
             out = np.empty((rows[-1].place.stop, columns[-1].place.stop, *part.shape[2:]), part.dtype)
         out[row.place, column.place] = part
@@ -189,6 +243,11 @@ def _read_journal(journal, shape, tile) -> set[tuple[int, int]]:
             raise ValueError(f"{journal} is of another job: it says {lines[0]!r}, expected {heading!r}")
     path.write_text("\n".join(lines or [heading]) + "\n", encoding="ascii")
     return {(int(r), int(c)) for r, c in (line.split() for line in lines[1:])}
+
+
+def _alignment(net, axis):
+    """The least common multiple of all strides of the network."""
+    return lcm(*(v.stride.numerator for v in views(net, axis=axis).values() if v.stride))
 
 
 def _least(seen, stride, alignment):

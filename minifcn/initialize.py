@@ -1,4 +1,7 @@
-"""First values of the weights: random for layers that learn from scratch, bilinear for upsampling."""
+"""First values of the weights: random for layers that learn from scratch, bilinear for upsampling.
+
+And the identity, for layers that are put behind a network which works without them.
+"""
 
 import math
 
@@ -64,4 +67,42 @@ def bilinear(kernel_size: int, channels: int, dtype: DTypeLike = np.float32) -> 
     w = np.zeros((kernel_size, kernel_size, channels, channels), dtype)
     each = np.arange(channels)
     w[:, :, each, each] = np.outer(line, line)[:, :, None]
+    return w
+
+
+def identity(
+    kernel_size: int,
+    in_channels: int,
+    out_channels: int,
+    groups: int,
+    std: float = 0.0,
+    rng: np.random.Generator | None = None,
+    dtype: DTypeLike = np.float32,
+) -> np.ndarray:
+    """The weights (k, k, in_channels, out_channels) of a convolution that passes on what it reads.
+
+    Channel a of the input and b of the output belong to groups ⌊a groups / in⌋ and ⌊b groups / out⌋. In the
+    middle of the kernel, w[a, b] = groups / out_channels within a group: the sum of a group is shared out evenly.
+    All else is normal noise of mean 0 and deviation `std`. So as many channels as groups, made more and then less
+    again, come out as they were. Raises ValueError for an even kernel, or channels that `groups` does not divide.
+
+    Source: Yu & Koltun, Multi-scale context aggregation by dilated convolutions (2016), equations 4 and 5.
+
+    >>> identity(1, 4, 2, groups=2)[0, 0].T
+    array([[1., 1., 0., 0.],
+           [0., 0., 1., 1.]], dtype=float32)
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size is {kernel_size}; expected an odd number, which has a middle")
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups is {groups}, which does not divide {in_channels} and {out_channels} channels"
+        )
+    shape = (kernel_size, kernel_size, in_channels, out_channels)
+    w = np.zeros(shape, dtype)
+    if std:
+        w[...] = np.random.default_rng(rng).normal(0, std, shape)
+    a = np.arange(in_channels) * groups // in_channels
+    b = np.arange(out_channels) * groups // out_channels
+    w[kernel_size // 2, kernel_size // 2][a[:, None] == b] = groups / out_channels
     return w

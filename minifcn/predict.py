@@ -62,7 +62,7 @@ def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) 
     """
     try:
         for axis in (0, 1):
-            tiles(segmenter.net, image.shape, tile, axis)
+            tiles(segmenter.net, image.shape, tile, axis, mirror=True)
     except ValueError as error:
         raise InputError(f"--tile: {error}") from None
     job = crc32(np.ascontiguousarray(image).data)
@@ -75,7 +75,8 @@ def tiled_labels(segmenter: Segmenter, image: np.ndarray, tile: int, out: Path) 
     found = np.lib.format.open_memmap(
         partial, mode="r+" if known else "w+", dtype=np.uint8, shape=image.shape[:2]
     )
-    labels = np.array(tiled(segmenter.net, image, tile, found, segmenter.labels, journal))
+    function = segmenter.inner_labels
+    labels = np.array(tiled(segmenter.net, image, tile, found, function, journal, mirror=True))
     partial.unlink()
     return labels
 

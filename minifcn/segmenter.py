@@ -10,6 +10,7 @@ from minifcn.checkpoint import Checkpoint
 from minifcn.data import Dataset, Preprocessing
 from minifcn.data.palette import VOC_CLASS_NAMES
 from minifcn.errors import InputError
+from minifcn.inference import mirrored
 from minifcn.network import Network
 
 BATCH_PIXELS = 1 << 18  # evaluate images of one size together, up to this many pixels
@@ -54,12 +55,24 @@ class Segmenter:
         return cls(net, Preprocessing(**source.preprocessing), names)
 
     def labels(self, image: np.ndarray) -> np.ndarray:
-        """(…, H, W, 3) uint8 -> (…, H, W) uint8: the class with the highest score at every pixel."""
-        return _labels(self.net(self._batch(image))).reshape(image.shape[:-1])
+        """(…, H, W, 3) uint8 -> (…, H, W) uint8: the class with the highest score at every pixel.
+
+        Valid convolutions see the image mirrored at its borders (inference.mirrored).
+        """
+        H, W = image.shape[-3:-1]
+        found = self.inner_labels(mirrored(self.net, self._stacked(image)))
+        return found[:, :H, :W].reshape(image.shape[:-1])
+
+    def inner_labels(self, images: np.ndarray) -> np.ndarray:
+        """The same for images (N, H, W, 3) as they are: after valid convolutions some at the borders have none."""
+        return _labels(self.net(self.preprocessing(images)))
 
     def activations(self, image: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """The named activations for one image (H, W, 3), each (h, w, C)."""
-        return {name: maps[0] for name, maps in self.net.activations(self._batch(image), names).items()}
+        """The named activations for one image (H, W, 3), each (h, w, C); the output has the size of the image."""
+        H, W = image.shape[:2]
+        batch = self.preprocessing(mirrored(self.net, self._stacked(image)))
+        found = {name: maps[0] for name, maps in self.net.activations(batch, names).items()}
+        return found | {name: maps[:H, :W] for name, maps in found.items() if name == self.net.output}
 
     def evaluate(self, dataset: Dataset, indices: Iterable[int] | None = None) -> np.ndarray:
         """The confusion matrix over a dataset: one matrix for all pixels, not a mean over images."""
@@ -69,10 +82,11 @@ class Segmenter:
             hist += metrics.confusion(labels, self.labels(images), K)
         return hist
 
-    def _batch(self, image):
+    def _stacked(self, image):
+        """Images of any leading shape as (N, H, W, 3)."""
         if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
             raise ValueError(f"expected images (…, H, W, 3) of uint8, got {image.shape} of {image.dtype}")
-        return self.preprocessing(image.reshape(-1, *image.shape[-3:]))
+        return image.reshape(-1, *image.shape[-3:])
 
 
 def _labels(scores: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from minifcn import evaluate, predict, train
 from minifcn.checkpoint import Checkpoint
 from minifcn.data import TOYS, voc_palette
 from minifcn.kernels import jit
-from minifcn.models import fcn8s
+from minifcn.models import fcn8s, unet
 from minifcn.segmenter import Segmenter
 
 NAMES = ("background", "circle", "square", "triangle")
@@ -70,7 +70,7 @@ def test_predict_in_tiles_is_the_same_and_goes_on_after_a_stop(tmp_path, capsys,
     arguments = [image, "--checkpoint", str(saved), "--out", str(tmp_path / "out")]
     predict.main(arguments)
     whole = [(tmp_path / "out" / name).read_bytes() for name in ("a.png", "a-overlay.png")]
-    labels, runs = Segmenter.labels, []
+    labels, runs = Segmenter.inner_labels, []
 
     def stopping(self, images):
         runs.append(images.shape)
@@ -78,7 +78,7 @@ def test_predict_in_tiles_is_the_same_and_goes_on_after_a_stop(tmp_path, capsys,
             raise KeyboardInterrupt
         return labels(self, images)
 
-    monkeypatch.setattr(Segmenter, "labels", stopping)
+    monkeypatch.setattr(Segmenter, "inner_labels", stopping)
     with pytest.raises(SystemExit):
         predict.main([*arguments, "--tile", "384"])
     predict.main([*arguments, "--tile", "384"])
@@ -88,6 +88,25 @@ def test_predict_in_tiles_is_the_same_and_goes_on_after_a_stop(tmp_path, capsys,
     assert "--tile: a tile of 50 pixels is too small" in fails(
         capsys, predict.main, *arguments, "--tile", "50"
     )
+
+
+@pytest.mark.parametrize("size", [(90, 77), (1, 30)])
+def test_predict_labels_every_pixel_with_valid_convolutions_too(tmp_path, size):
+    """Whole or in tiles, and with the score maps as large as the image."""
+    net = unet(4, padding="valid", widths=(4, 5), rng=0)
+    saved, image = tmp_path / "c.npz", photo(tmp_path / "a.png", size)
+    Checkpoint(net.recipe, net.params, NAMES, (128.0, 128.0, 128.0), 64.0).save(saved)
+    found = []
+    for options in (["--heatmaps"], ["--tile", "50"]):
+        predict.main([image, "--checkpoint", str(saved), "--out", str(tmp_path / "out"), *options])
+        found.append(np.asarray(Image.open(tmp_path / "out" / "a.png")))
+    assert found[0].shape == size and np.ptp(found[0]) > 0
+    assert np.array_equal(*found)
+    segmenter, pixels = Segmenter.load(saved), np.asarray(Image.open(image))
+    scores = segmenter.activations(pixels, ["score"])["score"]
+    assert np.array_equal(scores.argmax(-1), found[0])
+    batch = np.stack([pixels, pixels[::-1]])
+    assert np.array_equal(segmenter.labels(batch), [segmenter.labels(image) for image in batch])
 
 
 def test_predict_refuses(tmp_path, capsys):

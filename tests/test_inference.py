@@ -1,5 +1,7 @@
 """Windows, shifts and tiles: where they equal one pass, and where they must not."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -403,3 +405,79 @@ def test_what_sees_the_whole_image_cannot_be_cut_into_tiles():
     net.add("bn", BatchNorm2d(2, batch_statistics=True))
     with pytest.raises(ValueError, match="depends on the whole image: it cannot be cut into tiles"):
         inference.tiles(net, (64, 64, 3), 32)
+
+
+# ---------------------------------------------------------------- tiles of the mirrored image
+
+
+@st.composite
+def valid_networks(draw):
+    """U-Nets, and stacks of convolutions and poolings, that lose pixels at every border."""
+    rng, C = np.random.default_rng(draw(seeds)), draw(st.integers(1, 3))
+    if draw(st.booleans()):
+        widths = draw(st.lists(st.integers(1, 3), min_size=2, max_size=3))
+        return models.unet(2, padding="valid", widths=widths, in_channels=C, rng=rng)
+    net, channels = Network((1, 40, 40, C)), C
+    for k in range(draw(st.integers(1, 4))):
+        size = draw(st.tuples(*[st.sampled_from([1, 3, 5])] * 2))
+        dilation = draw(st.tuples(*[st.integers(1, 3)] * 2))
+        net.add(f"conv{k}", Conv2d(channels, 2, size, dilation=dilation, rng=rng))
+        net.add(f"relu{k}", ReLU())
+        net.add(f"pool{k}", MaxPool2d(draw(st.sampled_from([1, 3])), stride=1))
+        channels = 2
+    return net
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
+@given(
+    net=valid_networks(),
+    size=st.tuples(*[st.integers(1, 60)] * 2),
+    spare=st.integers(0, 40),
+    seed=seeds,
+)
+def test_overlapping_tiles_equal_one_pass_over_the_mirrored_image(dtype, tolerance, net, size, spare, seed):
+    """As many pixels as the image has, whatever its size, and those of np.pad, which mirrors as well."""
+    net.astype(dtype)
+    image = np.random.default_rng(seed).standard_normal((*size, net.image_shape[3])).astype(dtype)
+    whole = inference.mirrored(net, image[None])
+    expected = net(whole)[0, : size[0], : size[1]]
+    assert expected.shape[:2] == size
+    before = [int(view(net, net.output, axis=axis).offset) for axis in (0, 1)]
+    after = [whole.shape[1 + axis] - size[axis] - before[axis] for axis in (0, 1)]
+    if min(size) > 1 and all(max(pair) < n for pair, n in zip(zip(before, after), size)):
+        padded = np.pad(image, (*zip(before, after), (0, 0)), mode="reflect")
+        assert np.array_equal(whole[0], padded)
+    # What one output sees, and up to the largest of the networks' strides before it.
+    tile = max(ceil(view(net, net.output, axis=axis).field) for axis in (0, 1)) + 4 + spare
+    close(inference.tiled(net, image, tile, mirror=True), expected, tolerance)
+    assert all(t.read.stop - t.read.start <= tile for t in inference.tiles(net, image.shape, tile, 0, True))
+
+
+def test_the_centre_of_an_output_is_its_pixel():
+    """A network that copies the middle of its window copies the image."""
+    net = Network((1, 9, 9, 2))
+    net.add("conv", Conv2d(2, 2, (5, 3), dilation=(2, 1), bias=False))
+    net.params["conv.weight"][...] = 0
+    net.params["conv.weight"][2, 1] = np.eye(2)
+    image = np.random.default_rng(0).standard_normal((7, 8, 2)).astype(np.float32)
+    assert np.array_equal(net(inference.mirrored(net, image[None]))[0], image)
+    assert np.array_equal(inference.tiled(net, image, 12, mirror=True), image)
+
+
+def test_a_network_as_large_as_its_image_has_no_mirrored_border():
+    net = small_fcn("fcn8s", 0)
+    images = np.random.default_rng(0).standard_normal((2, 45, 70, 3)).astype(np.float32)
+    assert inference.mirrored(net, images) is images
+    tile = least_tile(net)
+    assert inference.tiles(net, (900, 70, 3), tile) == inference.tiles(net, (900, 70, 3), tile, mirror=True)
+
+
+def test_borders_that_cannot_be_mirrored():
+    net = Network((1, 9, 9, 1))
+    net.add("conv", Conv2d(1, 1, 3, stride=2))
+    with pytest.raises(ValueError, match=r"has a stride of 2 .* centred on pixel 1; mirrored borders need"):
+        inference.mirrored(net, np.ones((1, 9, 9, 1), np.float32))
+    net = Network((1, 9, 9, 1))
+    net.add("conv", Conv2d(1, 1, 2))
+    with pytest.raises(ValueError, match=r"a stride of 1 .* centred on pixel 1/2; mirrored borders need"):
+        inference.tiled(net, np.ones((9, 9, 1), np.float32), 5, mirror=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn.initialize import bilinear, bilinear_1d, he
+from minifcn.initialize import bilinear, bilinear_1d, he, identity
 
 kernel_sizes = st.integers(1, 40)
 strides = st.integers(1, 16)
@@ -90,6 +90,40 @@ def test_bilinear_upsamples_each_channel_by_itself(kernel_size, channels, dtype)
             np.testing.assert_array_equal(w[:, :, i, j], expected)
 
 
+@given(
+    k=st.sampled_from([1, 3, 5]),
+    groups=st.integers(1, 4),
+    factors=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    std=st.sampled_from([0.0, 0.01]),
+)
+def test_identity_is_that_of_the_paper(k, groups, factors, std):
+    """Equation 5, number by number."""
+    inputs, outputs = (groups * factor for factor in factors)
+    w = identity(k, inputs, outputs, groups, std, np.random.default_rng(0))
+    assert w.shape == (k, k, inputs, outputs) and w.dtype == np.float32
+    for (i, j, a, b), value in np.ndenumerate(w):
+        if (i, j) == (k // 2, k // 2) and groups * a // inputs == groups * b // outputs:
+            assert value == np.float32(groups / outputs)
+        else:
+            assert (value != 0) == (std > 0) and abs(value) < 6 * std + 1e-9
+
+
+@given(st.integers(1, 4), st.lists(st.integers(1, 5), max_size=4))
+def test_more_channels_and_less_again_are_the_identity(groups, factors):
+    x = np.random.default_rng(0).standard_normal((3, groups))
+    y, channels = x, groups
+    for factor in [*factors, 1]:
+        y, channels = y @ identity(1, channels, factor * groups, groups)[0, 0], factor * groups
+    np.testing.assert_allclose(y, x, atol=1e-5)
+
+
+def test_the_noise_of_the_identity():
+    w = identity(3, 64, 64, 64, 0.01, 0)
+    noise = w[w != 1]
+    assert noise.size == w.size - 64
+    assert abs(noise.mean()) < 1e-4 and noise.std() == pytest.approx(0.01, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -97,6 +131,8 @@ def test_bilinear_upsamples_each_channel_by_itself(kernel_size, channels, dtype)
         (lambda: bilinear_1d(0), "kernel_size must be positive, found 0"),
         (lambda: bilinear(-1, 2), "kernel_size must be positive, found -1"),
         (lambda: bilinear(4, 0), "channels must be positive, found 0"),
+        (lambda: identity(2, 4, 4, 4), "kernel_size is 2; expected an odd number"),
+        (lambda: identity(3, 4, 6, 4), "groups is 4, which does not divide 4 and 6 channels"),
     ],
 )
 def test_bad_numbers(call, message):

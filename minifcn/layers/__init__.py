@@ -9,7 +9,7 @@ from minifcn.layers.merge import Add, Concat, Crop
 from minifcn.layers.normalization import LocalResponseNorm
 from minifcn.layers.padding import Pad2d
 from minifcn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from minifcn.layers.resampling import AdaptiveAvgPool2d, Upsample2d
+from minifcn.layers.resampling import AdaptiveAvgPool2d, ResizeLike, Upsample2d
 from minifcn.layers.unpooling import MaxUnpool2d
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "MaxUnpool2d",
     "Pad2d",
     "ReLU",
+    "ResizeLike",
     "Sigmoid",
     "Softmax",
     "Tanh",

@@ -5,12 +5,25 @@ import numpy as np
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
 
 
+def mirrored(size: int, before: int, after: int) -> np.ndarray:
+    """Which of `size` pixels stands at each place of a line with `before` and `after` mirrored ones around them.
+
+    The border pixel is not there twice. Beyond the other end the mirror image is mirrored again.
+
+    >>> mirrored(3, before=1, after=4).tolist()
+    [1, 0, 1, 2, 1, 0, 1, 2]
+    """
+    period = max(1, 2 * (size - 1))
+    place = np.arange(-before, size + after) % period
+    return np.minimum(place, period - place)
+
+
 class Pad2d(Layer):
     """y is x with `padding` pixels more on each side: (N, H, W, C) -> (N, H + 2 ph, W + 2 pw, C).
 
     mode="zeros" fills with 0. mode="reflect" goes on with the mirror image, without the border pixel once more:
-    c b | a b c | b a. A pixel then gets the gradients of all its images. Raises ValueError for another mode, and
-    for an image that is not larger than its reflection. Source of mirrored borders: Ronneberger, Fischer & Brox,
+    c b | a b c | b a, and on from end to end if the padding is larger than the image. A pixel gets the gradients of
+    all its images. Raises ValueError for another mode. Source of mirrored borders: Ronneberger, Fischer & Brox,
     U-Net (2015), figure 2.
 
     >>> y, _ = Pad2d((0, 2), mode="reflect").forward(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1))
@@ -27,10 +40,11 @@ class Pad2d(Layer):
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
-        self.output_shape(x.shape)
+        _, H, W, _ = self._images(x.shape)
         (ph, pw) = self.padding
-        frame = ((0, 0), (ph, ph), (pw, pw), (0, 0))
-        return np.pad(x, frame, "constant" if self.mode == "zeros" else "reflect"), x.shape
+        if self.mode == "zeros":
+            return np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0))), x.shape
+        return x.take(mirrored(H, ph, ph), axis=1).take(mirrored(W, pw, pw), axis=2), x.shape
 
     def backward(self, dy, cache):
         dx = self._upstream(dy, self.output_shape(cache), dy.dtype)
@@ -39,18 +53,17 @@ class Pad2d(Layer):
         return np.ascontiguousarray(dx), {}
 
     def _backward_along(self, dy, p):
-        """The first axis without its padding; what was a reflection is folded back."""
+        """The first axis without its padding; what was a reflection is added to the pixel it came from."""
         n = len(dy) - 2 * p
-        dx = dy[p : p + n].copy()
-        if self.mode == "reflect" and p:
-            dx[1 : p + 1] += dy[:p][::-1]
-            dx[n - 1 - p : n - 1] += dy[p + n :][::-1]
+        if self.mode == "zeros":
+            return dy[p : p + n]
+        dx = np.zeros((n, *dy.shape[1:]), dy.dtype)
+        for source, gradient in zip(mirrored(n, p, p), dy):
+            dx[source] += gradient
         return dx
 
     def output_shape(self, *shapes: Shape) -> Shape:
         N, H, W, C = self._images(shapes[0])
-        if self.mode == "reflect" and any(p >= n for n, p in zip((H, W), self.padding)):
-            raise ValueError(f"{self!r} needs an image larger than its padding, got {H}x{W}")
         return N, H + 2 * self.padding[0], W + 2 * self.padding[1], C
 
     def footprint(self, which=0):

@@ -1,6 +1,6 @@
-"""Images of another size: upsampling, and means over bins.
+"""Images of another size: upsampling, resizing, and means over bins.
 
-Both work along the rows and along the columns by themselves, y = V x Hᵀ for each channel, with matrices V and H of
+All work along the rows and along the columns by themselves, y = V x Hᵀ for each channel, with matrices V and H of
 few numbers a row. So dx = Vᵀ dy H: the same kernel with the transposed matrices.
 """
 
@@ -34,6 +34,19 @@ def bilinear(size: int, factor: int) -> np.ndarray:
            [0.  , 0.25, 0.75, 1.  ]])
     """
     place = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(size)))
+
+
+def aligned(size: int, count: int) -> np.ndarray:
+    """(count, size): output pixel i lies at i (size - 1) / (count - 1), so that the outermost pixels stay such.
+
+    A single output pixel is the first one. (PyTorch's align_corners=True.)
+
+    >>> aligned(2, 3).T
+    array([[1. , 0.5, 0. ],
+           [0. , 0.5, 1. ]])
+    """
+    place = np.arange(count) * ((size - 1) / max(1, count - 1))
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(size)))
 
 
@@ -120,6 +133,36 @@ class Upsample2d(_Resampling):
 
     def __repr__(self):
         return f"Upsample2d({short(self.numbers)}, mode={self.mode!r})"
+
+
+class ResizeLike(Layer):
+    """y is x interpolated to the size of a second input: (N, h, w, C) and (N, H, W, …) -> (N, H, W, C).
+
+    Bilinear, corner pixels on corner pixels (PyTorch's interpolate with align_corners=True). The second input lends
+    only its size, so its gradient is None. Source: Zhao et al., Pyramid scene parsing network (2017), section 3.2,
+    and its released code.
+    """
+
+    def forward(self, x, like, *, train=False, rng=None):
+        x = self._floats(x)
+        _, H, W, _ = self.output_shape(x.shape, like.shape)
+        return resample_images(x, *self._matrices(x.shape, (H, W), x.dtype)), (x.shape, (H, W))
+
+    def backward(self, dy, cache):
+        shape, size = cache
+        dy = self._upstream(dy, (shape[0], *size, shape[3]), dy.dtype)
+        return (resample_images(dy, *self._matrices(shape, size, dy.dtype, transposed=True)), None), {}
+
+    def _matrices(self, shape, size, dtype, transposed=False):
+        return (_matrix(aligned, n, number, dtype, transposed) for n, number in zip(shape[1:3], size))
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (N, _, _, C), (_, H, W, _) = map(self._images, shapes)
+        return N, H, W, C
+
+    def footprint(self, which=0):
+        """What lies where depends on both sizes: counted as if each pixel saw all of x."""
+        return None if which else WHOLE
 
 
 class AdaptiveAvgPool2d(_Resampling):

@@ -5,8 +5,11 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
+from minifcn.models.deeplab import deeplab_aspp, deeplab_largefov
 from minifcn.models.dense import fc_densenet
+from minifcn.models.dilated import dilated, dilated_context, dilated_context_large
 from minifcn.models.fcn import fcn2s, fcn4s, fcn8s, fcn16s, fcn32s
+from minifcn.models.pspnet import pspnet
 from minifcn.models.residual_unet import residual_unet
 from minifcn.models.segnet import segnet, segnet_basic
 from minifcn.models.unet import unet
@@ -23,6 +26,12 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fc_densenet": fc_densenet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,
+    "dilated": dilated,
+    "dilated_context": dilated_context,
+    "dilated_context_large": dilated_context_large,
+    "deeplab_largefov": deeplab_largefov,
+    "deeplab_aspp": deeplab_aspp,
+    "pspnet": pspnet,
 }
 # Every model of the above comes in one or more of these sizes, "small" always.
 SIZES = (*BACKBONES, "paper", "milesial", "56", "67", "103")
@@ -40,6 +49,11 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "deeplab_aspp",
+    "deeplab_largefov",
+    "dilated",
+    "dilated_context",
+    "dilated_context_large",
     "fc_densenet",
     "fcn2s",
     "fcn4s",
@@ -47,6 +61,7 @@ __all__ = [
     "fcn16s",
     "fcn32s",
     "gap_net",
+    "pspnet",
     "residual_unet",
     "segnet",
     "segnet_basic",

@@ -11,9 +11,10 @@ PyTorch and Caffe put channels first, minifcn puts them last. For every kind of 
   into a row; with no Flatten it is 1 x 1, and all that remains is a transposition.
 * A fully connected layer that became a convolution (fc6, fc7) is (O, C H W) there and (H, W, C, O) here: it is
   reshaped first. Long, Shelhamer & Darrell (2015), section 3.1.
+* DeepLab's fc6 and fc7 are such layers with fewer taps and channels: `thinned`.
 """
 
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 
@@ -51,6 +52,42 @@ def to_ours(theirs: np.ndarray, shape: Shape, window: Pair) -> np.ndarray:
         expected = convolution if len(shape) == 4 else connected
         raise ValueError(f"shape {theirs.shape}, expected {expected}")
     return theirs.reshape(convolution).transpose(2, 3, 1, 0).reshape(shape)
+
+
+def thinned(theirs: np.ndarray, shape: Shape) -> np.ndarray:
+    """A weight or bias of theirs in our `shape`, (H, W, C, O) or (O,), with some of its taps and channels only.
+
+    Of seven taps, three are the first, the fourth and the last; of 4096 channels, 1024 are every fourth. What a
+    layer puts out is what the next one, thinned as well, reads. ValueError if theirs has not as many of each.
+    Source: Chen et al., Semantic image segmentation with deep convolutional nets and fully connected CRFs (2015),
+    section 3.2.
+
+    >>> thinned(np.arange(8.0), (4,)).tolist()
+    [0.0, 2.0, 4.0, 6.0]
+    """
+    if len(shape) == 1:
+        return theirs[_every(len(theirs), shape[0])]
+    h, w, c, o = shape
+    if (
+        theirs.ndim == 2
+    ):  # a window of several taps reads the maps of a convolution, of which all channels stay
+        side = isqrt(theirs.shape[1] // c) if h > 1 else 1
+        theirs = theirs.reshape(len(theirs), -1, side, side)
+    outputs, inputs, height, width = theirs.shape
+    kept = np.ix_(_every(outputs, o), _every(inputs, c), _taps(height, h), _taps(width, w))
+    return theirs[kept].transpose(2, 3, 1, 0)
+
+
+def _every(channels, kept):
+    if kept > channels:
+        raise ValueError(f"{channels} channels, expected at least {kept}")
+    return np.arange(kept) * channels // kept
+
+
+def _taps(size, kept):
+    if kept > size:
+        raise ValueError(f"a kernel of {size}, expected at least {kept}")
+    return np.linspace(0, size - 1, kept).round().astype(int)
 
 
 def to_theirs(ours: np.ndarray, window: Pair) -> np.ndarray:

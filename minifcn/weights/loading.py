@@ -12,7 +12,7 @@ import numpy as np
 from minifcn.errors import InputError
 from minifcn.network import Network
 from minifcn.weights import caffe_file, npz_file, safetensors_file, torch_file
-from minifcn.weights.layouts import to_ours, to_theirs, window
+from minifcn.weights.layouts import thinned, to_ours, to_theirs, window
 from minifcn.weights.names import NameMap, recognize
 
 FORMATS: dict[str, ModuleType] = {
@@ -63,8 +63,8 @@ def load(net: Network, path: str | os.PathLike, mapping: Mapped | None = None) -
 
     Nothing is loaded in part: every parameter of the network must be in the file, with its shape, and every tensor
     of the file in the network, but for those that the map of names makes an exception of (the head of an FCN may
-    be new, fc8 may be left over). With a mapping any tensor may be left over. Otherwise an InputError lists
-    what is missing, left over and misshapen, and the network is as it was.
+    be new, fc8 may be left over, DeepLab's fc6 and fc7 are thinned). With a mapping any tensor may be left over.
+    Otherwise an InputError lists what is missing, left over and misshapen, and the network is as it was.
     """
     reader = _reader(path)
     tensors = reader.read(path)
@@ -72,7 +72,7 @@ def load(net: Network, path: str | os.PathLike, mapping: Mapped | None = None) -
     names = recognize(tensors, reader.KIND)
     pairs = _pairs(net, tensors, names, mapping)
     skipped = tuple(name for name in tensors if name not in pairs.values())
-    found, problems = _convert(net, pairs, tensors, as_is=reader is npz_file)
+    found, problems = _convert(net, pairs, tensors, names, as_is=reader is npz_file)
     if mapping is None:
         problems += [
             f"{name} {tensors[name].shape} has no place in the network"
@@ -130,14 +130,16 @@ def _pairs(
         return {name: mapping(name) for name in net.arrays}
     pairs: dict[str, str | None] = {}
     for name in net.arrays:
-        theirs = names.theirs(name)
+        theirs, whole = names.theirs(name), names.thinned(name)
+        if theirs not in tensors and whole in tensors:
+            theirs = whole
         new = theirs not in tensors and names.may_be_missing(name)
         pairs[name] = None if new else theirs
     return pairs | dict(mapping or {})
 
 
 def _convert(
-    net: Network, pairs: dict[str, str | None], tensors: dict[str, np.ndarray], as_is: bool
+    net: Network, pairs: dict[str, str | None], tensors: dict[str, np.ndarray], names: NameMap, as_is: bool
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays for our parameters in our layout, and what does not fit."""
     own, found, problems = net.arrays, {}, []
@@ -152,15 +154,17 @@ def _convert(
             problems.append(f"{theirs} has numbers of type {tensors[theirs].dtype}, expected float")
         else:
             try:
-                found[name] = _fit(net, name, tensors[theirs], as_is)
+                found[name] = _fit(net, name, tensors[theirs], as_is, thin=theirs == names.thinned(name))
             except ValueError as error:
                 problems.append(f"{theirs}, for {name} {own[name].shape}, has {error}")
     return found, problems
 
 
-def _fit(net: Network, name: str, theirs: np.ndarray, as_is: bool) -> np.ndarray:
+def _fit(net: Network, name: str, theirs: np.ndarray, as_is: bool, thin: bool) -> np.ndarray:
     """A tensor of theirs in the layout of our parameter. ValueError if it has not the shape for it."""
     shape = net.arrays[name].shape
+    if thin:
+        return thinned(theirs, shape)
     if len(shape) > 1 and not as_is:
         return to_ours(theirs, shape, window(net, name))
     if theirs.shape != shape:

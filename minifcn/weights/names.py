@@ -77,10 +77,14 @@ MILESIAL = _milesial()
 VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
-# Of ours: the head of an FCN, which coarser FCNs have not.
-NEW = ("score_*", "upscore*")
+# Of ours: the heads of networks for segmentation, which classifiers, coarser FCNs and front ends have not.
+NEW = ("score_*", "upscore*", "fc-final.*", "ct_*", "fc[678]_*", "conv5_3_pool*", "conv5_4*", "conv6.*")
 # Of theirs: what a network for segmentation has no use for, or a finer FCN, and a counter that PyTorch keeps.
 LEFT_OVER = ("fc[678].*", "upscore*", "*.num_batches_tracked")
+
+
+# Of ours: DeepLab's branches, which start as VGG16's fc6 and fc7, with fewer taps and channels.
+THINNED = ("fc[67]_*",)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,16 @@ class NameMap:
         """
         layer, _, key = name.rpartition(".")
         return f"{self.layers.get(layer, layer)}.{key}"
+
+    def thinned(self, name: str) -> str | None:
+        """Their name of the parameter that ours is a thinned copy of (layouts.thinned), if it is one.
+
+        >>> MAPS[0].thinned("fc6_2.weight")
+        'classifier.0.weight'
+        """
+        layer, _, key = name.rpartition(".")
+        whole = layer.partition("_")[0]
+        return self.theirs(f"{whole}.{key}") if _matches(name, THINNED) and whole in self.layers else None
 
     def may_be_missing(self, name: str) -> bool:
         """Whether our parameter may be new: it then stays as the model has made it.

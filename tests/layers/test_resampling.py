@@ -1,4 +1,4 @@
-"""Upsample2d and AdaptiveAvgPool2d: gradients, identities, and PyTorch."""
+"""Upsample2d, ResizeLike and AdaptiveAvgPool2d: gradients, identities, and PyTorch."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from minifcn import initialize
 from minifcn.check import check_layer
 from minifcn.check.cases import distinct, images
-from minifcn.layers import AdaptiveAvgPool2d, AvgPool2d, ConvTranspose2d, GlobalAvgPool2d, Upsample2d
+from minifcn.layers import (
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    ResizeLike,
+    Upsample2d,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 pairs = st.tuples(st.integers(1, 5), st.integers(1, 5))
@@ -67,6 +74,48 @@ def test_bins_overlap_where_they_must():
     assert y.ravel().tolist() == [1.5, 4.0]
     dx, _ = AdaptiveAvgPool2d((1, 2)).backward(np.array([2.0, 4.0]).reshape(y.shape), cache)
     assert dx.ravel().tolist() == [1.0, 3.0, 2.0]
+
+
+# ---------------------------------------------------------------- to the size of another
+
+
+def canvas(x, size):
+    return np.zeros((len(x), *size, 2), x.dtype)
+
+
+@given(x=images(), size=pairs, seed=seeds)
+def test_gradients_of_resizing(x, size, seed):
+    check_layer(ResizeLike(), x, canvas(x, size), rng=seed)
+
+
+@given(x=images(), size=pairs)
+def test_corners_stay_corners_and_a_ramp_stays_a_ramp(x, size):
+    y, _ = ResizeLike().forward(x, canvas(x, size))
+    assert y.shape == (len(x), *size, x.shape[3])
+    for i in (0, -1) if size[0] > 1 else (0,):
+        for j in (0, -1) if size[1] > 1 else (0,):
+            np.testing.assert_allclose(y[:, i, j], x[:, i, j], rtol=0, atol=1e-13)
+    ramp = np.broadcast_to(np.linspace(0, 1, x.shape[1])[:, None, None], x.shape[1:])[None]
+    expected = np.linspace(0, 1, size[0]) if x.shape[1] > 1 else np.zeros(size[0])
+    found, _ = ResizeLike().forward(np.ascontiguousarray(ramp), canvas(ramp, size))
+    np.testing.assert_allclose(found[0, :, 0, 0], expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.oracle
+@given(x=images(largest=9, channels=9), size=st.tuples(*[st.integers(1, 12)] * 2), seed=seeds)
+def test_pytorch_resizes_the_same(x, size, seed):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    y, cache = ResizeLike().forward(x, canvas(x, size))
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    (dx, nothing), _ = ResizeLike().backward(dy, cache)
+    image = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.interpolate(
+        image.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=True
+    ).permute(0, 2, 3, 1)
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(dx, image.grad.numpy(), rtol=0, atol=1e-12)
+    assert nothing is None
 
 
 # ---------------------------------------------------------------- PyTorch

@@ -105,22 +105,23 @@ def check_slope():
 
 @pytest.fixture
 def overfits():
-    """overfits(net, steps): the mean IU on a toy image of 64x64 pixels after so many steps on it alone."""
+    """overfits(net, steps, lr, images): the mean IU on that many toy images of 64x64 pixels after so many steps on
+    all of them."""
 
-    def train(net, steps=60, lr=4e-3):
-        image = Shapes(1, 64, seed=3)
-        settings = Settings(toy=True, steps=steps, batch_size=1, lr=lr, augment=("none",)).resolved()
-        run = Training(net, image, image, Preprocessing((128, 128, 128), 64), settings)
+    def train(net, steps=60, lr=4e-3, images=1):
+        data = Shapes(images, 64, seed=3)
+        settings = Settings(toy=True, steps=steps, batch_size=images, lr=lr, augment=("none",)).resolved()
+        run = Training(net, data, data, Preprocessing((128, 128, 128), 64), settings)
         for _ in range(steps):
             run.step()
-        return metrics.mean_iou(run.segmenter.evaluate(image))
+        return metrics.mean_iou(run.segmenter.evaluate(data))
 
     return train
 
 
 @pytest.fixture
-def vgg16_file(tmp_path):
-    """vgg16_file(net, widths, fc): a thin VGG16 of torchvision in `net`, whose convolutions are then its."""
+def load_vgg16(tmp_path):
+    """load_vgg16(net, widths, fc): loads a thin VGG16 of torchvision; what became of it, and its tensors."""
 
     def load(net, widths, fc):
         rng, tensors, inputs = np.random.default_rng(0), {}, 3
@@ -138,6 +139,6 @@ def vgg16_file(tmp_path):
             if name.startswith("conv"):
                 expected = tensors[f"{theirs}.weight"].transpose(2, 3, 1, 0)
                 np.testing.assert_array_equal(net.params[f"{name}.weight"], expected)
-        return source
+        return source, tensors
 
     return load

@@ -89,10 +89,10 @@ def test_it_overfits_a_toy_image(model, steps, overfits):
     assert overfits(model(4, rng=0), steps) > 0.9
 
 
-def test_its_encoder_starts_from_vgg16(vgg16_file, monkeypatch):
+def test_its_encoder_starts_from_vgg16(load_vgg16, monkeypatch):
     widths = (2, 3, 4, 5, 6)
     monkeypatch.setitem(STAGES, "vgg16", [*zip(widths, (2, 2, 3, 3, 3))])
-    source = vgg16_file(segnet(3, "vgg16"), widths, fc=7)
+    source, _ = load_vgg16(segnet(3, "vgg16"), widths, fc=7)
     assert all("_D" in name or "_bn" in name for name in source.kept)
     assert {name.rpartition(".")[0] for name in source.skipped} == {f"classifier.{k}" for k in (0, 3, 6)}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minifcn.layers import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
 from minifcn.network import Network
-from minifcn.weights.layouts import bfloat16, to_ours, to_theirs, window
+from minifcn.weights.layouts import bfloat16, thinned, to_ours, to_theirs, window
 
 sizes = st.integers(1, 4)
 seeds = st.integers(0, 2**32 - 1)
@@ -48,6 +48,34 @@ def test_linear_layers(shape, dropout):
     expected = images.transpose(0, 3, 1, 2).reshape(2, -1) @ theirs.T
     np.testing.assert_allclose(net(images), expected, rtol=1e-4, atol=1e-5)
     assert np.array_equal(to_theirs(net.params["fc.weight"], window(net, "fc.weight")), theirs)
+
+
+@given(
+    kept=st.tuples(sizes, sizes),
+    factors=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    taps=st.sampled_from([(1, 1), (3, 1), (7, 3), (5, 3), (4, 4)]),
+)
+def test_thinned_layers(kept, factors, taps):
+    """Every so-maniest channel, and taps from the first to the last, of a convolution or a connected layer."""
+    (c, o), (h, k) = kept, taps
+    C, O = c * factors[0], o * factors[1]  # noqa: E741
+    theirs = numbers(O, C, h, h)
+    found = thinned(theirs, (k, k, c, o))
+    places = [round(i * (h - 1) / max(1, k - 1)) for i in range(k)]
+    for y, x, i, j in product(range(k), range(k), range(c), range(o)):
+        assert found[y, x, i, j] == theirs[j * factors[1], i * factors[0], places[y], places[x]]
+    if k == 1 < h:
+        return  # one tap of a connected layer is its only one
+    if k == 1 or factors[0] == 1:
+        assert np.array_equal(thinned(theirs.reshape(O, -1), (k, k, c, o)), found)
+    assert np.array_equal(thinned(theirs[:, 0, 0, 0], (o,)), theirs[:: factors[1], 0, 0, 0])
+
+
+def test_thinned_of_too_little():
+    with pytest.raises(ValueError, match="3 channels, expected at least 4"):
+        thinned(numbers(3, 4, 3, 3), (3, 3, 4, 4))
+    with pytest.raises(ValueError, match="a kernel of 3, expected at least 5"):
+        thinned(numbers(3, 4, 3, 3), (5, 5, 4, 3))
 
 
 def test_window():
