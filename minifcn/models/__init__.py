@@ -5,6 +5,7 @@ from typing import Any
 
 from minifcn.models.backbones import BACKBONES
 from minifcn.models.classifiers import alexnet, gap_net, vgg16, window_net
+from minifcn.models.deconvnet import deconvnet
 from minifcn.models.deeplab import deeplab_aspp, deeplab_largefov
 from minifcn.models.dense import fc_densenet
 from minifcn.models.dilated import dilated, dilated_context, dilated_context_large
@@ -26,6 +27,7 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fc_densenet": fc_densenet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,
+    "deconvnet": deconvnet,
     "dilated": dilated,
     "dilated_context": dilated_context,
     "dilated_context_large": dilated_context_large,
@@ -49,6 +51,7 @@ __all__ = [
     "SIZES",
     "alexnet",
     "build",
+    "deconvnet",
     "deeplab_aspp",
     "deeplab_largefov",
     "dilated",

@@ -84,7 +84,7 @@ LEFT_OVER = ("fc[678].*", "upscore*", "*.num_batches_tracked")
 
 
 # Of ours: DeepLab's branches, which start as VGG16's fc6 and fc7, with fewer taps and channels.
-THINNED = ("fc[67]_*",)
+THINNED = ("fc[67]_[0-9].*",)
 
 
 @dataclass(frozen=True)
