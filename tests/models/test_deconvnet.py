@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minifcn import inference, models
+from minifcn import inference, losses, models, optim
+from minifcn.data.shapes import Shapes
 from minifcn.geometry import view
 from minifcn.layers import Conv2d, ConvTranspose2d
 from minifcn.models import deconvnet
@@ -161,8 +162,17 @@ def test_tiles_equal_one_pass(tiny, random_images, upsampling):
 
 
 @each_upsampling
-def test_one_image_is_learned_by_heart(overfits, upsampling):
-    assert overfits(deconvnet(4, upsampling=upsampling, rng=0)) > 0.9
+def test_one_image_is_learned_by_heart(upsampling):
+    """By its own statistics: fc6 has four places here, and running averages have 4/3 of the variance of so few."""
+    image, labels = (array[None] for array in Shapes(1, 64, seed=3)[0])
+    images = (image.astype(np.float32) - 128) / 64
+    net = deconvnet(4, upsampling=upsampling, rng=0)
+    optimizer = optim.Adam(net.trainable, lr=4e-3)
+    for _ in range(50):
+        scores, tape = net.forward(images, train=True)
+        _, dscores = losses.cross_entropy(scores, labels)
+        optimizer.step(net.backward(dscores, tape))
+    assert np.mean(labels == 0) < 0.85 and np.mean(scores.argmax(axis=-1) == labels) > 0.98
 
 
 # ---------------------------------------------------------------- weights and recipes
