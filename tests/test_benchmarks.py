@@ -57,7 +57,7 @@ def every_layer():
 
 
 def every_map_layer():
-    """What later models add: normalisation, unpooling, upsampling, bins, mirrored borders, dropout."""
+    """What later models add: normalisation, unpooling, upsampling, bins, resizing, mirrored borders, dropout."""
     rng, net = np.random.default_rng(0), Network((2, 13, 18, 3))
     net.add("pad", layers.Pad2d((1, 2), mode="reflect"))
     net.add("conv", layers.Conv2d(3, 8, 3, rng=rng))
@@ -70,13 +70,14 @@ def every_map_layer():
     net.add("bins", layers.AdaptiveAvgPool2d((3, 4)), "unpool")
     net.add("bilinear", layers.Upsample2d((5, 6), mode="bilinear"))
     net.add("cut", layers.Crop((1, 2)), "bilinear", "image")
+    net.add("resized", layers.ResizeLike(), "bins", "image")
     net.add("nearest", layers.Upsample2d(2), "pool")
     net.add("cropped", layers.Crop(0), "nearest", "image")
     net.add("zeros", layers.Pad2d((0, 1)), "cropped")
     net.add("back", layers.Crop((0, 1)), "zeros", "image")
     net.add("whole", layers.Crop((0, 1)), "unpool", "image")
-    net.add("both", layers.Concat(), "cut", "back", "whole")
-    net.add("score", layers.Conv2d(24, 21, 1, rng=rng))
+    net.add("all", layers.Concat(), "cut", "back", "whole", "resized")
+    net.add("score", layers.Conv2d(32, 21, 1, rng=rng))
     for array in net.arrays.values():
         if array.ndim == 1:
             array[...] = rng.uniform(0.5, 1.5, array.shape)

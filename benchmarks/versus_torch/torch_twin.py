@@ -256,6 +256,11 @@ class _Crop(nn.Module):
         return x[:, :, self.top : self.top + H, self.left : self.left + W]
 
 
+class _ResizeLike(nn.Module):
+    def forward(self, x, like):
+        return nn.functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
+
+
 class _Flatten(nn.Module):
     """In our order: row by row, channels last."""
 
@@ -280,6 +285,7 @@ _PLAIN = {
     layers.Softmax: _Softmax,
     layers.Add: _Add,
     layers.Concat: _Concat,
+    layers.ResizeLike: _ResizeLike,
     layers.Flatten: _Flatten,
     layers.GlobalAvgPool2d: _GlobalAvgPool,
 }
