@@ -99,6 +99,9 @@ CASES = {
     layers.MaxUnpool2d: unpooling(),
     layers.Pad2d: padding(),
     layers.ReLU: one_input(layers.ReLU()),
+    layers.ResizeLike: st.tuples(images(), images()).map(
+        lambda t: (layers.ResizeLike(), [t[0].shape, (t[0].shape[0], *t[1].shape[1:])])
+    ),
     layers.Sigmoid: one_input(layers.Sigmoid()),
     layers.Softmax: one_input(layers.Softmax()),
     layers.Tanh: one_input(layers.Tanh()),
