@@ -231,7 +231,8 @@ def test_a_pixel_is_seen_from_its_footprint_and_from_nowhere_else(kind, data):
 
     Outputs with the pixel at an edge of their footprint do depend on it; between the edges, a dilated kernel has
     holes. A NaN is the maximum of its window, so an unpooling shows it at one pixel only, or not at all; a
-    mirror shows it beyond the border, where the footprint means its image.
+    mirror shows it beyond the border, where the footprint means its image; and an interpolation to fewer pixels
+    passes over some.
     """
     layer, shapes = data.draw(CASES[kind])
     inputs = [data.draw(distinct(shape)) for shape in shapes]
@@ -243,7 +244,7 @@ def test_a_pixel_is_seen_from_its_footprint_and_from_nowhere_else(kind, data):
     if footprint is None:
         assert not np.isnan(y).any()
     elif footprint[0].stride == 0:
-        assert np.isnan(y).any()
+        assert np.isnan(y).any() or kind is layers.ResizeLike
     else:
         reached = np.isnan(y[0]).any(axis=-1)
         within, at_the_edge = [], []
