@@ -68,9 +68,8 @@ def thinned(theirs: np.ndarray, shape: Shape) -> np.ndarray:
     if len(shape) == 1:
         return theirs[_every(len(theirs), shape[0])]
     h, w, c, o = shape
-    if (
-        theirs.ndim == 2
-    ):  # a window of several taps reads the maps of a convolution, of which all channels stay
+    if theirs.ndim == 2:
+        # A window of several taps reads the maps of a convolution, of which all channels stay.
         side = isqrt(theirs.shape[1] // c) if h > 1 else 1
         theirs = theirs.reshape(len(theirs), -1, side, side)
     outputs, inputs, height, width = theirs.shape

@@ -77,12 +77,10 @@ MILESIAL = _milesial()
 VGG16 = {name: name for name in TORCHVISION_VGG16}
 CAFFENET = {name: name for name in TORCHVISION_ALEXNET}
 
-# Of ours: the heads of networks for segmentation, which classifiers, coarser FCNs and front ends have not.
-NEW = ("score_*", "upscore*", "fc-final.*", "ct_*", "fc[678]_*", "conv5_3_pool*", "conv5_4*", "conv6.*")
+# Of ours: the head of an FCN, which coarser FCNs have not, and the context module, which front ends have not.
+NEW = ("score_*", "upscore*", "ct_*")
 # Of theirs: what a network for segmentation has no use for, or a finer FCN, and a counter that PyTorch keeps.
 LEFT_OVER = ("fc[678].*", "upscore*", "*.num_batches_tracked")
-
-
 # Of ours: DeepLab's branches, which start as VGG16's fc6 and fc7, with fewer taps and channels.
 THINNED = ("fc[67]_[0-9].*",)
 
