@@ -7,6 +7,7 @@ All algorithms compute the same sums, in different orders:
     direct      one group; for few channels or large kernels             direct.py
     winograd    3x3 at stride 1: a quarter of the multiplications        winograd.py
     small_map   stride 1, maps hardly larger than the kernel             small_map.py
+    interlaced  dilated: as plain ones of the pixels that meet           interlaced.py
     subpixel    transposed convolutions: their stride cuts the kernel into phases      subpixel.py
 
 Shapes: x (N, H, W, C_in), w (kh, kw, C_in / groups, C_out), y (N, Ho, Wo, C_out). `relu` makes y = max(0, y) at
@@ -18,10 +19,10 @@ import math
 
 import numpy as np
 
-from minifcn.kernels import direct, im2col, small_map, subpixel, winograd
+from minifcn.kernels import direct, im2col, interlaced, small_map, subpixel, winograd
 from minifcn.kernels.window import Window
 
-ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map")
+ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map", "interlaced")
 TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
 COPYING = 1.25  # what the time for a product becomes if patches are copied for it
 SMALL = 1 << 20  # bytes of weights that stay in the cache
@@ -35,6 +36,7 @@ def fits(algorithm: str, window: Window) -> bool:
         "direct": window.groups == 1,
         "winograd": plain and window.kernel_size == (3, 3) and window.stride == (1, 1),
         "small_map": plain and window.stride == (1, 1),
+        "interlaced": _deals(window),
         "subpixel": plain,
     }.get(algorithm, True)
 
@@ -47,6 +49,15 @@ def choose(window: Window, shape, output_shape, dtype=np.float32, channels: int 
         return "im2col"
     if (channels or shape[3]) < 8:
         return "direct"
+    cost = _costs(window, shape, output_shape)
+    if _deals(window):
+        small, result = interlaced.small_shapes(window, shape, output_shape[3])
+        cost["interlaced"] = COPYING * min(_costs(interlaced.plain(window), small, result).values())
+    return min(cost, key=cost.__getitem__)
+
+
+def _costs(window, shape, output_shape) -> dict[str, float]:
+    """About how long each algorithm takes, in multiplications for each pair of an input and an output channel."""
     N, Ho, Wo, C_out = output_shape
     taps, copies = math.prod(window.kernel_size), window.copies
     cost: dict[str, float] = {}
@@ -59,7 +70,13 @@ def choose(window: Window, shape, output_shape, dtype=np.float32, channels: int 
         cost["small_map"] = small_map.products(shape, output_shape, window.kernel_size, window.padding)
     if fits("winograd", window):
         cost["winograd"] = 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4))
-    return min(cost, key=cost.__getitem__)
+    return cost
+
+
+def _deals(window):
+    """Whether pixels that are the dilation apart meet only each other."""
+    dilated = window.groups == 1 and window.stride == (1, 1) and window.dilation != (1, 1)
+    return dilated and all(p % d == 0 for p, d in zip(window.padding, window.dilation))
 
 
 def _blocks(rows):
@@ -76,6 +93,8 @@ def convolve(x, w, bias, window, y, relu=False, algorithm="auto"):
         small_map.convolve(x, w, bias, window.padding, y, relu)
     elif algorithm == "direct":
         direct.convolve(x, w, bias, window, y, relu)
+    elif algorithm == "interlaced":
+        interlaced.convolve(x, w, bias, window, y, relu, by=convolve)
     else:
         im2col.convolve(x, w, bias, window, y, relu)
 
@@ -111,6 +130,8 @@ def input_gradient(dy, w, window, dx, gate=None, algorithm="auto"):
         small_map.input_gradient(dy, w, window.padding, dx, gate)
     elif algorithm == "direct" and window.stride == (1, 1):
         direct.input_gradient(dy, w, window, dx, gate)
+    elif algorithm == "interlaced":
+        interlaced.input_gradient(dy, w, window, dx, gate, by=input_gradient)
     else:
         im2col.input_gradient(dy, w, window, dx, gate)
 
@@ -124,6 +145,8 @@ def weight_gradient(x, dy, window, dw, db=None, algorithm="auto"):
         small_map.weight_gradient(x, dy, window.padding, dw, db)
     elif algorithm == "direct":
         direct.weight_gradient(x, dy, window, dw, db)
+    elif algorithm == "interlaced":
+        interlaced.weight_gradient(x, dy, window, dw, db, by=weight_gradient)
     else:
         im2col.weight_gradient(x, dy, window, dw, db)
 

@@ -371,6 +371,7 @@ def test_what_is_chosen_fits(case):
         ("im2col", Window((1, 1)), (8, 2, 2, 256), 256),
         ("direct", Window((7, 7), padding=(3, 3)), (8, 64, 64, 16), 16),
         ("im2col", Window(THREE, padding=SAME, groups=2), (8, 32, 32, 64), 64),
+        ("interlaced", Window(THREE, padding=(2, 2), dilation=(2, 2)), (8, 32, 32, 64), 64),
     ],
 )
 def test_what_is_chosen(chosen, window, shape, C_out):
@@ -387,7 +388,9 @@ def test_what_fits():
     assert fitting(THREE, padding=(1, 0)) == {"direct", "winograd", "small_map", "subpixel"}
     assert fitting((3, 5)) == {"direct", "small_map", "subpixel"}
     assert fitting(THREE, stride=(1, 2)) == {"direct", "subpixel"}
-    assert fitting(THREE, dilation=(2, 1)) == {"direct"}
+    assert fitting(THREE, dilation=(2, 1)) == {"direct", "interlaced"}
+    assert fitting(THREE, padding=(2, 1), dilation=(2, 2)) == {"direct"}
+    assert fitting(THREE, padding=(4, 2), dilation=(2, 2)) == {"direct", "interlaced"}
     assert fitting(THREE, groups=2) == set()
 
 
