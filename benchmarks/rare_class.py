@@ -4,6 +4,7 @@ The runs are in runs/rare_class; started again, it goes on where it was. It prin
 it into docs/losses.md.
 """
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,14 @@ def table(results: dict[str, list[list[float]]]) -> str:
     """Medians over the seeds, and the IU of each."""
     rows = []
     for loss, runs in results.items():
-        iu, precision, recall = (f"{statistics.median(values):.1f}" for values in zip(*runs))
+        iu, precision, recall = (_percent(statistics.median(values)) for values in zip(*runs))
         rows.append([loss, iu, ", ".join(f"{values[0]:.1f}" for values in runs), precision, recall])
     return pages.table(["loss", "IU of buildings", "of each seed", "precision", "recall"], rows)
+
+
+def _percent(value: float) -> str:
+    """Where nothing is found, nothing found is right or wrong."""
+    return "–" if math.isnan(value) else f"{value:.1f}"
 
 
 def main() -> None:
