@@ -146,7 +146,8 @@ def test_shapes_types_and_names(case, data):
     y, cache = forward(layer, [data.draw(distinct(shape)) for shape in shapes])
     assert y.shape == layer.output_shape(*shapes) and y.dtype == np.float64
     dx, grads = layer.backward(np.ones_like(y), cache)
-    assert isinstance(dx, tuple) == (isinstance(layer, (layers.Add, Concat, Crop, layers.MaxUnpool2d)))
+    several = (layers.Add, Concat, Crop, layers.MaxUnpool2d, layers.ResizeLike)
+    assert isinstance(dx, tuple) == isinstance(layer, several)
     assert grads.keys() == layer.params.keys()
     for gradient, shape in zip(dx if isinstance(dx, tuple) else (dx,), shapes, strict=True):
         assert gradient is None or (gradient.shape == shape and gradient.dtype == np.float64)
