@@ -12,6 +12,12 @@ import numpy as np
 from minifcn.layers import Conv2d, Dropout, LocalResponseNorm, MaxPool2d, ReLU
 from minifcn.network import Network
 
+# The channels of the five stages, and how many convolutions each has.
+STAGES = {
+    "small": ((16, 32, 64, 128, 128), (2, 2, 2, 2, 2)),
+    "vgg16": ((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
+}
+
 
 def vgg16(net: Network, rng: np.random.Generator, padding: int = 100) -> int:
     """VGG16 as the released FCNs have it, with 7x7 fc6. Returns the channels of fc7, 4096.
@@ -20,14 +26,14 @@ def vgg16(net: Network, rng: np.random.Generator, padding: int = 100) -> int:
     take it away again. Source: Simonyan & Zisserman, Very deep convolutional networks (2015), table 1, D; the
     padding is that of the released voc-fcn32s.
     """
-    channels = vgg_stages(net, rng, (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), first_padding=padding)
+    channels = vgg_stages(net, rng, *STAGES["vgg16"], first_padding=padding)
     return _classifier(net, rng, channels, 4096, kernel_size=7, padding=0, dropout=0.5)
 
 
 def small(
     net: Network,
     rng: np.random.Generator,
-    widths: Sequence[int] = (16, 32, 64, 128, 128),
+    widths: Sequence[int] = STAGES["small"][0],
     convs: int = 2,
     fc: int = 256,
     fc_kernel: int = 3,

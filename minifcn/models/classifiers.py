@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minifcn.layers import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
-from minifcn.models.backbones import alexnet_stages, vgg_stages
+from minifcn.models.backbones import STAGES, alexnet_stages, vgg_stages
 from minifcn.network import Network
 
 
@@ -18,7 +18,7 @@ def vgg16(classes: int = 1000, *, rng: Any = None) -> Network:
     Source: Simonyan & Zisserman, Very deep convolutional networks (2015), table 1, column D.
     """
     rng, net = np.random.default_rng(rng), Network((1, 224, 224, 3))
-    channels = vgg_stages(net, rng, (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), ceil_mode=False)
+    channels = vgg_stages(net, rng, *STAGES["vgg16"], ceil_mode=False)
     _fully_connected(net, rng, 7 * 7 * channels, (4096, 4096), classes, dropout=0.5)
     return _named(net, "vgg16", classes)
 

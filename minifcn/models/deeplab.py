@@ -21,8 +21,9 @@ import numpy as np
 from minifcn import initialize
 from minifcn.geometry import IMAGE, crop_offset
 from minifcn.layers import Add, AvgPool2d, Conv2d, ConvTranspose2d, Crop, Dropout, MaxPool2d, ReLU
+from minifcn.models.backbones import STAGES
 from minifcn.models.begin import begin
-from minifcn.models.dilated_trunk import STAGES, dilated_trunk
+from minifcn.models.dilated_trunk import dilated_trunk
 from minifcn.network import Network
 
 # The dilation of each branch; a third of it for small images.

@@ -20,8 +20,9 @@ import numpy as np
 from minifcn import initialize
 from minifcn.geometry import IMAGE, crop_offset
 from minifcn.layers import Conv2d, Crop, Dropout, Pad2d, ReLU, Upsample2d
+from minifcn.models.backbones import STAGES
 from minifcn.models.begin import begin
-from minifcn.models.dilated_trunk import STAGES, dilated_trunk
+from minifcn.models.dilated_trunk import dilated_trunk
 from minifcn.network import Network
 
 # Table 1: name, size of the kernel and dilation.

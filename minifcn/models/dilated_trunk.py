@@ -13,13 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minifcn.layers import Conv2d, MaxPool2d, ReLU
+from minifcn.models.backbones import STAGES
 from minifcn.network import Network
-
-# Of each stage, the channels of its convolutions and how many there are.
-STAGES = {
-    "small": ((16, 32, 64, 128, 128), (2, 2, 2, 2, 2)),
-    "vgg16": ((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
-}
 
 
 def halve() -> MaxPool2d:

@@ -17,14 +17,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from minifcn.layers import BatchNorm2d, Conv2d, MaxPool2d, MaxUnpool2d, ReLU
+from minifcn.models import backbones
 from minifcn.network import Network
 
 Stages = Sequence[tuple[int, int]]
 
-STAGES: dict[str, Stages] = {  # of each stage the channels, and how many convolutions it has
-    "small": ((16, 2), (32, 2), (64, 2), (128, 2), (128, 2)),
-    "vgg16": ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)),
-}
+# Of each stage the channels, and how many convolutions it has.
+STAGES: dict[str, Stages] = {name: tuple(zip(*stages)) for name, stages in backbones.STAGES.items()}
 
 
 def encoder(net: Network, stages: Stages, rng: np.random.Generator) -> None:

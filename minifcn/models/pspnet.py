@@ -32,8 +32,9 @@ from minifcn.layers import (
     ResizeLike,
     Upsample2d,
 )
+from minifcn.models.backbones import STAGES
 from minifcn.models.begin import begin
-from minifcn.models.dilated_trunk import STAGES, dilated_trunk
+from minifcn.models.dilated_trunk import dilated_trunk
 from minifcn.network import Network
 
 BINS = (1, 2, 3, 6)

@@ -1,12 +1,15 @@
 """What the tests of all models need: the same network in PyTorch, and the slope of the whole."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 
-from minifcn import initialize, metrics, weights
+from minifcn import inference, initialize, metrics, weights
 from minifcn.check import check_adjoint
 from minifcn.data import Preprocessing
 from minifcn.data.shapes import Shapes
+from minifcn.geometry import view
 from minifcn.settings import Settings
 from minifcn.training import Training
 from minifcn.weights import safetensors_file
@@ -40,6 +43,21 @@ class InTorch:
     def up(self, x, name, **options):
         weight = self.arrays[f"{name}.weight"].permute(3, 2, 0, 1)
         return self.F.conv_transpose2d(x, weight, self.arrays.get(f"{name}.bias"), **options)
+
+    def dilated_trunk(self, x, backbone, pool, padded=True):
+        """VGG16 or the small trunk with conv5 dilated by 2; `pool(x, stage)` stands behind each stage."""
+        depths = (2, 2, 3, 3, 3) if backbone == "vgg16" else (2, 2, 2, 2, 2)
+        for stage, depth in enumerate(depths, start=1):
+            d = 2 if stage == 5 else 1
+            for k in range(1, depth + 1):
+                padding = d if padded else 0
+                x = self.F.relu(self.conv(x, f"conv{stage}_{k}", dilation=d, padding=padding))
+            x = pool(x, stage)
+        return x
+
+    def halve_three_times(self, x, stage):
+        """The pooling for `dilated_trunk` of networks that have VGG16's first three."""
+        return self.F.max_pool2d(x, 2, ceil_mode=True) if stage < 4 else x
 
     def norm(self, x, name, train=False):
         running = (self.arrays[f"{name}.running_mean"], self.arrays[f"{name}.running_var"])
@@ -99,6 +117,19 @@ def check_slope():
 
         zeros = {name: np.zeros(array.shape) for name, array in net.trainable.items()}
         check_adjoint(forward, backward, {"image": np.zeros(images.shape)} | zeros, rtol=1e-6)
+
+    return check
+
+
+@pytest.fixture(scope="session")  # hypothesis draws many examples for one
+def tiles_equal_one_pass():
+    """tiles_equal_one_pass(net, extra, rng): on an image a little larger than a tile, in float64, to 1e-10."""
+
+    def check(net, extra, rng):
+        tile = ceil(view(net, "score").field) + 8
+        image = rng.standard_normal((tile + extra[0], extra[1], 3))
+        assert len(inference.tiles(net, image.shape, tile)) > 1
+        np.testing.assert_allclose(inference.tiled(net, image, tile), net(image[None])[0], rtol=0, atol=1e-10)
 
     return check
 

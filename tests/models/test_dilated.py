@@ -1,14 +1,13 @@
 """The dilated front end and its context modules: sizes, fields and parameters as published, and PyTorch."""
 
 from itertools import pairwise
-from math import ceil
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minifcn import inference, initialize, weights
+from minifcn import initialize, weights
 from minifcn.geometry import view
 from minifcn.models import dilated, dilated_context, dilated_context_large
 
@@ -132,18 +131,13 @@ def test_the_slope_of_the_whole(check_slope, random_images, model, backbone):
 
 def in_torch(net, backbone, context):
     """From the tables of both papers, padding by its own functions."""
-    depths = (2, 2, 3, 3, 3) if backbone == "vgg16" else (2, 2, 2, 2, 2)
     released = backbone == "vgg16"
 
     def forward(layers, x):
         F, (H, W) = layers.F, x.shape[2:]
         if released:
             x = F.pad(x, (186,) * 4, mode="reflect")
-        for stage, depth in enumerate(depths, start=1):
-            d = 2 if stage == 5 else 1
-            for k in range(1, depth + 1):
-                x = F.relu(layers.conv(x, f"conv{stage}_{k}", dilation=d, padding=0 if released else d))
-            x = F.max_pool2d(x, 2, ceil_mode=True) if stage < 4 else x
+        x = layers.dilated_trunk(x, backbone, layers.halve_three_times, padded=not released)
         x = F.relu(layers.conv(x, "fc6", dilation=4, padding=0 if released else 4))
         x = layers.conv(F.relu(layers.conv(x, "fc7")), "fc-final")
         if context:
@@ -176,15 +170,12 @@ def test_the_paper_computes_what_pytorch_does(agrees_with, random_images, model)
 @settings(max_examples=3)
 @pytest.mark.parametrize(("model", "backbone"), [*FORMS[:2], (dilated_context, "small")])
 @given(extra=st.tuples(*[st.integers(1, 70)] * 2), seed=seeds)
-def test_tiles_equal_one_pass(model, backbone, extra, seed):
+def test_tiles_equal_one_pass(tiles_equal_one_pass, model, backbone, extra, seed):
     """Mirrored borders are those of the image, not of its tiles."""
     rng = np.random.default_rng(seed)
     net = model(2, backbone, widths=(2, 2, 2, 2, 2), fc=3, rng=rng).astype(np.float64)
     net.params["fc-final.weight"][...] = rng.standard_normal((1, 1, 3, 2))
-    tile = ceil(view(net, "score").field) + 8
-    image = rng.standard_normal((tile + extra[0], extra[1], 3))
-    assert len(inference.tiles(net, image.shape, tile)) > 1
-    np.testing.assert_allclose(inference.tiled(net, image, tile), net(image[None])[0], rtol=0, atol=1e-10)
+    tiles_equal_one_pass(net, extra, rng)
 
 
 @pytest.mark.parametrize("model", ALL)

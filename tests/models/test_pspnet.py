@@ -60,15 +60,10 @@ def test_the_slope_of_the_whole(check_slope, random_images, backbone):
 
 def in_torch(backbone):
     """From the paper's figure 3 and the released pspnet.py."""
-    depths = (2, 2, 3, 3, 3) if backbone == "vgg16" else (2, 2, 2, 2, 2)
 
     def forward(layers, x):
         F, (H, W) = layers.F, x.shape[2:]
-        for stage, depth in enumerate(depths, start=1):
-            d = 2 if stage == 5 else 1
-            for k in range(1, depth + 1):
-                x = F.relu(layers.conv(x, f"conv{stage}_{k}", dilation=d, padding=d))
-            x = F.max_pool2d(x, 2, ceil_mode=True) if stage < 4 else x
+        x = layers.dilated_trunk(x, backbone, layers.halve_three_times)
         maps = [x]
         for bins in (1, 2, 3, 6):
             name = f"conv5_3_pool{bins}_conv"
