@@ -106,8 +106,10 @@ def kernel(function: Callable) -> Callable:
     """Compile `function`, for other kernels to call.
 
     What Python needs to call it takes as long to compile as many a kernel. So that is done only when Python does.
+    And it counts no references to its arrays: who calls it keeps them. So it cannot make new ones.
     """
-    compiled = _compiled(function, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    compiled = _compiled(function, cache=True, **options)
     compiled.__class__ = _Kernel
     return compiled
 
