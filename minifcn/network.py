@@ -128,6 +128,7 @@ class Network:
         self.nodes: dict[str, Node] = {}
         self.image_shape = image_shape  # an example, for printing; other sizes are as welcome
         self.recipe: dict[str, Any] | None = None  # how models.build makes this network again
+        self._runs: list[Run] | None = None  # what runs as one, until another layer is added
 
     def add(self, name: str, layer: Layer, *reads: str) -> None:
         """Append a layer that reads the nodes named, "image" being the input; by default the one before it.
@@ -141,6 +142,7 @@ class Network:
             if source not in self.nodes and source != IMAGE:
                 raise ValueError(f"{name} reads {source!r}, which is not among {[IMAGE, *self.nodes]}")
         self.nodes[name] = Node(layer, reads)
+        self._runs = None
 
     @property
     def output(self) -> str:
@@ -203,6 +205,13 @@ class Network:
 
     # ---------------------------------------------------------------- forward and backward
 
+    @property
+    def runs(self) -> list[Run]:
+        """What forward runs, in order."""
+        if self._runs is None:
+            self._runs = fuse(self.nodes)
+        return self._runs
+
     def forward(
         self, images: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, Tape]:
@@ -213,7 +222,7 @@ class Network:
         """
         tape = Tape(self.nodes, train)
         tape[IMAGE] = images
-        for run in fuse(self.nodes):
+        for run in self.runs:
             inputs = (tape[source] for source in run.reads)
             tape[run.name], tape.caches[run.name] = run.forward(*inputs, train=train, rng=rng)
             if train:
@@ -229,7 +238,7 @@ class Network:
         upstream: dict[str, np.ndarray] = {self.output: dy}
         grads: dict[str, np.ndarray] = {}
         wanted = self._need_gradients(image_gradient)
-        for run in reversed(fuse(self.nodes)):
+        for run in reversed(self.runs):
             dy_here = upstream.pop(run.name, None)
             if dy_here is None:  # nothing of the output comes through here
                 own = {key: np.zeros_like(array) for key, array in run.layer.params.items()}

@@ -54,6 +54,13 @@ class Optimizer:
             for name in self.trained
             for buffer in self.buffer_names
         }
+        self._flat = {
+            name: (
+                self.params[name].reshape(-1),
+                [self.buffers[f"{name}.{buffer}"].reshape(-1) for buffer in self.buffer_names],
+            )
+            for name in self.trained
+        }
 
     def step(self, grads: Mapping[str, np.ndarray], lr: float | None = None) -> None:
         """Update the parameters once; `lr`, if given, is the learning rate of this step.
@@ -64,11 +71,9 @@ class Optimizer:
         self._check(grads)
         lr = self.lr if lr is None else _in_range("lr", lr)
         self.steps += 1
-        for name in self.trained:
-            buffers = [self.buffers[f"{name}.{buffer}"] for buffer in self.buffer_names]
-            w, g, *buffers = (array.reshape(-1) for array in (self.params[name], grads[name], *buffers))
+        for name, (w, buffers) in self._flat.items():
             rate, decay = lr * self.rates[name], self.weight_decay * self.decays[name]
-            self.update(w, g, buffers, rate, decay)
+            self.update(w, grads[name].reshape(-1), buffers, rate, decay)
 
     def update(
         self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float

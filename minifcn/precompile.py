@@ -50,7 +50,7 @@ def work(run: Training, way: str) -> None:
     """What a step and an evaluation call, on made-up numbers of the right shapes."""
     images, labels = run.batch()
     shapes = run.net.shapes(images.shape)
-    runs = fuse(run.net.nodes)
+    runs = run.net.runs
     if way == FORWARDS:
         for layer in runs:
             _forward_and_backward(layer, shapes)

@@ -8,6 +8,8 @@ For few channels in (a photograph has three), where im2col and Winograd spend mo
 products; and for kernels as large as those of upsampling. Any kernel, stride, padding and dilation; one group.
 """
 
+import functools
+
 import numpy as np
 
 from minifcn.kernels import memory
@@ -22,14 +24,14 @@ GROUP = 64  # output pixels at a time, about: for each group all weights are rea
 def convolve(x, w, bias, window, y, relu=False, gate=None):
     """y = x convolved with w, plus bias; of that max(0, y) with `relu`; 0 where the array `gate` is not
     positive."""
-    plan = _Plan(x, y, window.kernel_size, window.stride, window.padding, window.dilation)
+    plan = _plan(x.shape, y.shape, window.kernel_size, window.stride, window.padding, window.dilation)
     _convolve(x, w, False, bias, plan, y, relu, gate)
 
 
 def input_gradient(dy, w, window, dx, gate=None):
     """dx of `convolve`, given dy, for a stride of 1: a convolution with the kernel turned by half a turn."""
     padding = tuple(d * (k - 1) - p for k, p, d in zip(window.kernel_size, window.padding, window.dilation))
-    plan = _Plan(dy, dx, window.kernel_size, (1, 1), padding, window.dilation)
+    plan = _plan(dy.shape, dx.shape, window.kernel_size, (1, 1), padding, window.dilation)
     _convolve(dy, w, True, None, plan, dx, False, gate)
 
 
@@ -43,9 +45,8 @@ def _convolve(x, w, turned, bias, plan, y, relu, gate):
 
 def weight_gradient(x, dy, window, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
-    plan = _Plan(x, dy, window.kernel_size, window.stride, window.padding, window.dilation)
-    taps = np.pad(plan.taps, (0, -plan.taps.size % ROWS), mode="edge")  # whole blocks of rows
-    bias_sums, threads = np.zeros((get_threads(), plan.columns), np.float32), get_threads()
+    plan = _plan(x.shape, dy.shape, window.kernel_size, window.stride, window.padding, window.dilation)
+    bias_sums, threads, taps = np.zeros((get_threads(), plan.columns), np.float32), get_threads(), plan.whole
     images = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
     size = plan.rows * (plan.row + dy.shape[2] * COLUMNS)
     with memory.scratch(threads * size, threads * taps.size * plan.columns) as (work, sums):
@@ -60,15 +61,19 @@ class _Plan:
     """Where things lie in a thread's memory: for each of `rows` output rows, one behind the other, a copy of
     the input rows that the kernel touches, `pitch` apart, of `row` numbers in all."""
 
-    def __init__(self, x, y, kernel_size, stride, padding, dilation):
-        (kh, kw), C = kernel_size, x.shape[3]
-        self.columns = -(-y.shape[3] // LANES) * LANES
-        self.pixels = -(-y.shape[2] // ROWS) * ROWS
+    def __init__(self, x_shape, y_shape, kernel_size, stride, padding, dilation):
+        (kh, kw), C, (_, Ho, Wo, C_out) = kernel_size, x_shape[3], y_shape
+        self.columns = -(-C_out // LANES) * LANES
+        self.pixels = -(-Wo // ROWS) * ROWS
         pitch = ((self.pixels - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
-        self.row, self.rows = kh * pitch, min(y.shape[1], -(-GROUP // self.pixels))
+        self.row, self.rows = kh * pitch, min(Ho, -(-GROUP // self.pixels))
         self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows
         u, v, c = np.ogrid[:kh, :kw, :C]
         self.taps = (u * pitch + v * dilation[1] * C + c).reshape(-1)  # of tap (u, v) and channel c
+        self.whole = np.pad(self.taps, (0, -self.taps.size % ROWS), mode="edge")  # whole blocks of rows
+
+
+_plan = functools.lru_cache(256)(_Plan)
 
 
 @team

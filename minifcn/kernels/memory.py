@@ -10,11 +10,10 @@ What a kernel needs only while it runs comes from `scratch`: always the same mem
 cache from the kernel before.
 """
 
-import contextlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -33,26 +32,32 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> np.ndarr
     return np.asarray(_Lease(_room(size), shape, dtype))
 
 
+class _Block:
+    """Memory, and the first address in it that vectors like."""
+
+    def __init__(self, size: int):
+        self.memory, self.size = np.empty(size, np.uint8), size
+        address = self.memory.ctypes.data
+        self.address = address + -address % ALIGNMENT
+
+
 class _Lease:
     """The owner of an array's memory. NumPy keeps it as long as the array or any view of it lives."""
 
-    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
-        self.memory = memory
-        address = memory.ctypes.data
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (address + -address % ALIGNMENT, False),
-        }
+    __slots__ = ("__array_interface__", "block")
+
+    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype):
+        self.block = block
+        data = block.address, False
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": data}
 
     def __del__(self):
         if _give_back is not None:  # at the very end, when Python has taken the module apart
-            _give_back(self.memory)
+            _give_back(self.block)
 
 
 _lock = threading.RLock()  # an array may be let go while this very thread looks for memory
-_idle: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size; sizes that were used last stand last
+_idle: OrderedDict[int, list[_Block]] = OrderedDict()  # by size; sizes that were used last stand last
 _in_use = _kept = _most = 0  # bytes
 
 
@@ -62,7 +67,7 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _room(size: int) -> np.ndarray:
+def _room(size: int) -> _Block:
     global _in_use, _kept, _most
     size = _rounded(size) + ALIGNMENT
     with _lock:
@@ -80,19 +85,19 @@ def _room(size: int) -> np.ndarray:
             else:
                 del _idle[oldest]
         try:
-            return np.empty(size, np.uint8)
+            return _Block(size)
         except MemoryError:
             _in_use, _most = before
             raise
 
 
-def _give_back(memory: np.ndarray) -> None:
+def _give_back(block: _Block) -> None:
     global _in_use, _kept
     with _lock:
-        _in_use -= memory.size
-        _kept += memory.size
-        _idle.setdefault(memory.size, []).append(memory)
-        _idle.move_to_end(memory.size)
+        _in_use -= block.size
+        _kept += block.size
+        _idle.setdefault(block.size, []).append(block)
+        _idle.move_to_end(block.size)
 
 
 class _Scratch(threading.local):
@@ -105,8 +110,7 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-@contextlib.contextmanager
-def scratch(*sizes: int) -> Iterator[list[np.ndarray]]:
+class scratch:
     """Flat float32 arrays of these sizes, to be filled, for as long as the `with` lasts. Within it, further
     ones are others.
 
@@ -114,15 +118,21 @@ def scratch(*sizes: int) -> Iterator[list[np.ndarray]]:
     ...     a.size, b.size
     (10, 20)
     """
-    step = ALIGNMENT // 4
-    starts = [_scratch.used]
-    for size in sizes:
-        starts.append(starts[-1] + -(-size // step) * step)
-    if starts[-1] > _scratch.memory.size:
-        # Arrays that are in use keep the old memory alive.
-        _scratch.memory = empty(max(2 * _scratch.memory.size, starts[-1], LARGE))
-    before, _scratch.used = _scratch.used, starts[-1]
-    try:
-        yield [_scratch.memory[start : start + size] for start, size in zip(starts, sizes)]
-    finally:
-        _scratch.used = before
+
+    def __init__(self, *sizes: int):
+        self.sizes = sizes
+
+    def __enter__(self) -> list[np.ndarray]:
+        step, start = ALIGNMENT // 4, _scratch.used
+        self.before, starts = start, []
+        for size in self.sizes:
+            starts.append(start)
+            start += -(-size // step) * step
+        if start > _scratch.memory.size:
+            # Arrays that are in use keep the old memory alive.
+            _scratch.memory = empty(max(2 * _scratch.memory.size, start, LARGE))
+        memory, _scratch.used = _scratch.memory, start
+        return [memory[at : at + size] for at, size in zip(starts, self.sizes)]
+
+    def __exit__(self, *error: object) -> None:
+        _scratch.used = self.before

@@ -48,16 +48,15 @@ def team(function: Callable) -> Callable:
 
         return in_turn
 
-    compiled: dict[tuple, Any] = {}
+    compiled: dict[tuple, tuple] = {}
 
     def launch(*arguments: Any) -> None:
         arguments, kinds = _plain(arguments)
-        work = compiled.get(kinds)
-        if work is None:
-            work = compiled[kinds] = _compile(
-                function, (types.int64, types.int64, *map(numba.typeof, arguments))
-            )
-        _run(_loop(), work.address, jit.get_threads(), arguments)
+        if kinds not in compiled:
+            work = _compile(function, (types.int64, types.int64, *map(numba.typeof, arguments)))
+            compiled[kinds] = _loop().address, work.address, work  # which lives as long as its address
+        loop, address, _ = compiled[kinds]
+        _run(loop, address, jit.get_threads(), arguments)
 
     return launch
 
@@ -69,14 +68,14 @@ def _compile(function, kinds, parallel=False):
 
 
 @functools.cache
-def _loop() -> int:
-    """The address of the one loop over the threads. It calls `meet(thread, arguments)`; both are addresses."""
+def _loop():
+    """The one loop over the threads. It calls `meet(thread, arguments)`; both are addresses."""
 
     def loop(meet, arguments, threads):
         for thread in prange(threads):
             _meet(meet, np.int64(thread), arguments)
 
-    return _compile(loop, (types.int64,) * 3, parallel=True).address
+    return _compile(loop, (types.int64,) * 3, parallel=True)
 
 
 @jit.on_the_pool

@@ -40,7 +40,7 @@ def address(array):
 
 
 def assert_counts_are_right(module=memory):
-    assert module._kept == sum(block.nbytes for blocks in module._idle.values() for block in blocks)
+    assert module._kept == sum(block.size for blocks in module._idle.values() for block in blocks)
     assert module._in_use + module._kept <= module._most
 
 
