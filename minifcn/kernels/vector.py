@@ -84,6 +84,27 @@ def store(typing, array, index, value):
     return types.void(array, types.intp, _vector), generate
 
 
+def _fetching(write):
+    @intrinsic
+    def fetch(typing, array, index):
+        """Ask the memory for the cache line of number `index` of the flat float32 array, to have it there soon."""
+
+        def generate(context, builder, signature, args):
+            kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *[ir.IntType(32)] * 3])
+            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            address = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
+            builder.call(prefetch, [address, *map(ir.IntType(32), (write, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp), generate
+
+    return fetch
+
+
+fetch, fetch_to_write = _fetching(0), _fetching(1)
+
+
 def _in_every_lane(builder, number):
     lane = ir.IntType(32)
     one = builder.insert_element(ir.Constant(_LLVM_VECTOR, ir.Undefined), number, ir.Constant(lane, 0))

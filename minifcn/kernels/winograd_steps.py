@@ -8,7 +8,7 @@ Names: `channels` are padded to whole vectors; `to`, `at`, `edge` are places in 
 
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.matmul import ROWS, eight_rows, strip
-from minifcn.kernels.vector import LANES
+from minifcn.kernels.vector import LANES, fetch, fetch_to_write
 from minifcn.kernels.winograd_tiles import (
     cut,
     gradient_tile,
@@ -32,6 +32,8 @@ def tile_size(channels):
 def matrix_size(rows, columns):
     return rows * columns + LANES
 
+
+LINE = 16  # float32 numbers in a cache line
 
 tile_of, matrix_of = kernel(tile_size), kernel(matrix_size)  # the same within kernels
 
@@ -68,6 +70,23 @@ def _place(tile, shape):
 
 
 @kernel
+def _fetch(x, at, row, rows, count):
+    """Have so many rows of `count` numbers from x[at] on brought near, while something else is computed."""
+    for r in range(rows):
+        for k in range(0, count, LINE):
+            fetch(x, at + r * row + k)
+
+
+@kernel
+def _fetch_to_write(y, at, row, pixel, size, count):
+    """The same for `count` channels of size x size pixels that will be written."""
+    for r in range(size):
+        for p in range(size):
+            for k in range(0, count, LINE):
+                fetch_to_write(y, at + r * row + p * pixel + k)
+
+
+@kernel
 def _next(n, i, j, shape):
     """The place of the next tile."""
     _, H, W, _ = shape
@@ -94,8 +113,10 @@ def inputs(x, where, pooled, shape, output_shape, padding, first, count, channel
                 unpool(x, where, shape, (n, h, w), 6, v, edge, channels)
             else:
                 cut(x, shape, (n, h, w), 6, v, edge, channels)
-        input_tile(tile, at, row, channels, channels, v, to + t * tile_of(channels), channels)
         n, i, j = _next(n, i, j, output_shape)
+        if not pooled:  # of the next tile what this one does not have
+            _fetch(x, ((n * H + i - padding[0]) * W + j - padding[1] + 2) * C, W * C, 6, 4 * C)
+        input_tile(tile, at, row, channels, channels, v, to + t * tile_of(channels), channels)
 
 
 @kernel
@@ -133,21 +154,25 @@ def outputs(
     (_, H, W, C), (_, Hp, Wp, _) = shape, y_shape
     n, i, j = _place(first, shape)
     for t in range(count):
-        inside = o + channels <= C and i + 4 <= H and j + 4 <= W
+        inside, place = o + channels <= C and i + 4 <= H and j + 4 <= W, (n, i, j)
+        n, i, j = _next(n, i, j, shape)
+        if pool:
+            _fetch_to_write(y, ((n * Hp + i // 2) * Wp + j // 2) * C + o, Wp * C, C, 2, channels)
+        else:
+            _fetch_to_write(y, ((n * H + i) * W + j) * C + o, W * C, C, 4, channels)
         if inside and pool:
-            to = ((n * Hp + i // 2) * Wp + j // 2) * C + o
+            to = ((place[0] * Hp + place[1] // 2) * Wp + place[2] // 2) * C + o
             pooled_output_tile(m, at + t * pitch, step, bias, o, y, where, to, Wp * C, C, channels)
         else:
-            tile, to, row, pixel = y, ((n * H + i) * W + j) * C + o, W * C, C
+            tile, to, row, pixel = y, ((place[0] * H + place[1]) * W + place[2]) * C + o, W * C, C
             if not inside:
                 tile, to, row, pixel = m, edge, 4 * channels, channels
             here = gated and inside
             output_tile(m, at + t * pitch, step, bias, o, relu, here, gate, tile, to, row, pixel, channels)
             if pool:
-                paste_pooled(m, edge, channels, y, where, shape, y_shape, (n, i, j), o)
+                paste_pooled(m, edge, channels, y, where, shape, y_shape, place, o)
             elif not inside:
-                paste(m, edge, channels, gated, gate, y, shape, (n, i, j), o)
-        n, i, j = _next(n, i, j, shape)
+                paste(m, edge, channels, gated, gate, y, shape, place, o)
 
 
 @kernel
@@ -164,8 +189,10 @@ def gradients(dy, where, pooled, dy_shape, shape, first, count, channels, m, to,
                 unpool(dy, where, dy_shape, (n, i, j), 4, m, edge, channels)
             else:
                 cut(dy, shape, (n, i, j), 4, m, edge, channels)
-        gradient_tile(tile, at, row, channels, channels, m, to + t * tile_of(channels), channels, db, sums)
         n, i, j = _next(n, i, j, shape)
+        if not pooled:
+            _fetch(dy, ((n * H + i) * W + j) * C, W * C, 4, 4 * C)
+        gradient_tile(tile, at, row, channels, channels, m, to + t * tile_of(channels), channels, db, sums)
 
 
 @kernel

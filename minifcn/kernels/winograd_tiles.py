@@ -22,6 +22,8 @@ import numpy as np
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.vector import (
     LANES,
+    clear,
+    copy,
     fma,
     load,
     load_bytes,
@@ -300,19 +302,23 @@ def cut(x, shape, place, size, out, to, channels):
     """The size x size pixels of image n from (h, w) on, place = (n, h, w), with zeros outside the image; and zeros
     behind the last channel up to `channels`. To out[to], pixel by pixel."""
     (_, H, W, C), (n, h, w) = shape, place
-    whole, zero = C // LANES * LANES, splat(np.float32(0))
+    left = min(max(0, -w), size)
+    right = max(left, min(size, W - w))
     for i in range(h, h + size):
-        for j in range(w, w + size):
-            if 0 <= i < H and 0 <= j < W:
-                at = ((n * H + i) * W + j) * C
-                for c in range(0, whole, LANES):
-                    store(out, to + c, load(x, at + c))
-                for c in range(whole, channels):
-                    out[to + c] = x[at + c] if c < C else 0
+        if 0 <= i < H:
+            clear(left * channels, out, to)
+            at, first, end = ((n * H + i) * W + w + left) * C, to + left * channels, to + right * channels
+            if channels == C:
+                copy((right - left) * C, x, at, out, first)
             else:
-                for c in range(0, channels, LANES):
-                    store(out, to + c, zero)
-            to += channels
+                for pixel in range(first, end, channels):
+                    copy(C, x, at, out, pixel)
+                    clear(channels - C, out, pixel + C)
+                    at += C
+            clear((size - right) * channels, out, end)
+        else:
+            clear(size * channels, out, to)
+        to += size * channels
 
 
 @kernel
@@ -369,6 +375,5 @@ def unpool(dy, where, pooled_shape, place, size, out, to, channels):
                 for c in range(whole, channels):
                     out[to + c] = dy[at + c] if c < C and where[at + c] == which else 0
             else:
-                for c in range(0, channels, LANES):
-                    store(out, to + c, zero)
+                clear(channels, out, to)
             to += channels
