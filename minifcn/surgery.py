@@ -9,7 +9,6 @@ Source: Long, Shelhamer & Darrell, Fully convolutional networks for semantic seg
 """
 
 import copy
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -208,8 +207,7 @@ def _dilated(layer, name, dilation, most, reached):
     if old.stride[0] % kept:
         raise ValueError(f"{name}: a stride of {old.stride[0]} cannot become {kept}")
     new = copy.copy(layer)  # shares the parameters
-    new.window = replace(
-        old,
+    new.window = old._replace(
         stride=(kept, kept),
         padding=(old.padding[0] * dilation, old.padding[1] * dilation),
         dilation=(old.dilation[0] * dilation, old.dilation[1] * dilation),

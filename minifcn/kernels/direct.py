@@ -16,7 +16,7 @@ from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
-from minifcn.kernels.vector import LANES, clear, copy, load, store
+from minifcn.kernels.vector import LANES, clear, copy, load, store, transpose
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
 
@@ -37,10 +37,10 @@ def input_gradient(dy, w, window, dx, gate=None):
 
 def _convolve(x, w, turned, bias, plan, y, relu, gate):
     images = x.reshape(-1), x.shape, y.reshape(-1), y.shape
-    size = plan.rows * (plan.row + plan.pixels * plan.columns)
-    with memory.scratch(plan.taps.size * plan.columns, get_threads() * size) as (panels, work):
-        _pack_weights(w.reshape(-1), w.shape, turned, panels, y.shape[3], plan.columns)
-        _rows(*images, *plan.arguments, plan.taps, panels, *finishing(bias, relu, gate, plan.columns), work)
+    size = plan.taps.size * plan.columns + plan.rows * (plan.row + plan.pixels * plan.columns)
+    weights = w.reshape(-1), w.shape, turned
+    with memory.scratch(get_threads() * size) as (work,):
+        _rows(*images, *plan.arguments, plan.taps, *weights, *finishing(bias, relu, gate, plan.columns), work)
 
 
 def weight_gradient(x, dy, window, dw, db=None):
@@ -76,23 +76,24 @@ class _Plan:
 _plan = functools.lru_cache(256)(_Plan)
 
 
-@team
-def _pack_weights(thread, threads, w, shape, turned, panels, C_out, columns):
-    """The weights as a matrix (taps, C_out), zeros up to `columns`, cut into panels of COLUMNS columns."""
-    kh, kw, w_in, w_out = four(shape)
-    C = w_out if turned else w_in
-    begin, end = share(kh * kw * C, thread, threads)
-    for k in range(begin, end):
-        tap, c = divmod(k, C)
-        for o in range(columns):
-            panel = o // COLUMNS * COLUMNS
-            to = panel * kh * kw * C + k * min(COLUMNS, columns - panel) + o - panel
-            if o >= C_out:
-                panels[to] = 0
-            elif turned:
-                panels[to] = w[((kh * kw - 1 - tap) * w_in + o) * w_out + c]
+@kernel
+def _pack_weights(w, shape, turned, work, panels, C_out, columns):
+    """The weights as a matrix (taps, C_out), zeros up to `columns`, cut into panels of COLUMNS columns, to
+    work[panels:]."""
+    kh, kw, w_in, w_out = shape
+    taps, C = kh * kw, w_out if turned else w_in
+    for o in range(0, columns, COLUMNS):
+        width, to = min(COLUMNS, columns - o), panels + o * taps * C
+        there = min(width, C_out - o)
+        if there < width:
+            clear(taps * C * width, work, to)
+        for tap in range(taps):
+            if turned:
+                at = ((taps - 1 - tap) * w_in + o) * w_out
+                transpose(there, C, w, at, w_out, work, to + tap * C * width, width)
             else:
-                panels[to] = w[(tap * w_in + c) * w_out + o]
+                for k in range(tap * C, (tap + 1) * C):
+                    copy(there, w, k * w_out + o, work, to + k * width)
 
 
 @kernel
@@ -128,7 +129,9 @@ def _rows(
     columns,
     rows,
     taps,
-    panels,
+    w,
+    w_shape,
+    turned,
     bias,
     relu,
     gated,
@@ -139,6 +142,8 @@ def _rows(
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
     K, work, pixel, size = taps.size, own(work, thread, threads), kernel[3] * shape[3], kernel[0] * pitch
     pixels, out = (Wo + ROWS - 1) // ROWS * ROWS, rows * size
+    panels = out + rows * pixels * columns
+    _pack_weights(w, four(w_shape), turned, work, panels, C_out, columns)
     begin, end = share(N * Ho, thread, threads)
     for first in range(begin, end, rows):
         count = min(rows, end - first)
@@ -148,7 +153,7 @@ def _rows(
         for c in range(0, columns, COLUMNS):
             width = min(COLUMNS, columns - c)
             for k in range(0, K, DEPTH):
-                depth, steps, panel = min(DEPTH, K - k), taps[k:], c * K + k * width
+                depth, steps, panel = min(DEPTH, K - k), taps[k:], panels + c * K + k * width
                 for r in range(count):
                     for j in range(0, Wo, ROWS):
                         starts, to = (
@@ -161,7 +166,7 @@ def _rows(
                             work,
                             starts,
                             steps,
-                            panels,
+                            work,
                             panel,
                             width,
                             work,

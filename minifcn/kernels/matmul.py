@@ -11,6 +11,8 @@ it, at the same steps in every row. So the pixels of an image, where they lie, a
 Source: Goto & van de Geijn, Anatomy of high-performance matrix multiplication (2008), section 4.
 """
 
+import functools
+
 import numpy as np
 
 from minifcn.kernels import memory
@@ -218,10 +220,16 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
 def finishing(bias, relu, gate, columns):
     """What `finish` and its like want to know: the bias with zeros up to `columns`, `relu`, whether there is a
     gate, and the gate as a flat array; any array will do where there is none."""
-    padded = np.zeros(columns, np.float32)
-    if bias is not None:
+    padded = _zeros(columns) if bias is None else bias
+    if padded.size < columns:
+        padded = np.zeros(columns, np.float32)
         padded[: bias.size] = bias
     return padded, relu, gate is not None, padded if gate is None else gate.reshape(-1)
+
+
+@functools.cache
+def _zeros(columns):
+    return np.zeros(columns, np.float32)
 
 
 @kernel

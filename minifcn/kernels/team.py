@@ -27,11 +27,13 @@ from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from minifcn.kernels import jit
 from minifcn.kernels.jit import kernel
 
 _WORD = ir.IntType(64)
+_NUMBERS = types.Array(types.int64, 1, "C")  # what a tuple becomes
 
 __all__ = ["four", "own", "share", "team", "two"]
 
@@ -44,16 +46,16 @@ def team(function: Callable) -> Callable:
         def in_turn(*arguments: Any) -> None:
             threads = jit.get_threads()
             for thread in range(threads):
-                checked(thread, threads, *_plain(arguments)[0])
+                checked(thread, threads, *(_array(a) if type(a) is tuple else a for a in arguments))
 
         return in_turn
 
     compiled: dict[tuple, tuple] = {}
 
     def launch(*arguments: Any) -> None:
-        arguments, kinds = _plain(arguments)
+        kinds = _kinds(arguments)
         if kinds not in compiled:
-            work = _compile(function, (types.int64, types.int64, *map(numba.typeof, arguments)))
+            work = _compile(function, (types.int64, types.int64, *map(_type, arguments)))
             compiled[kinds] = _loop().address, work.address, work  # which lives as long as its address
         loop, address, _ = compiled[kinds]
         _run(loop, address, jit.get_threads(), arguments)
@@ -108,7 +110,9 @@ def _launch(typing, loop, work, threads, arguments):
         loop, work, threads, arguments = args
         values = [work, threads]
         for value, kind in zip(cgutils.unpack_tuple(builder, arguments), signature.args[3]):
-            if isinstance(kind, types.Array):
+            if isinstance(kind, types.BaseTuple):
+                value = _array_of_tuple(context, builder, kind, value)
+            elif isinstance(kind, types.Array):
                 array = context.make_array(kind)(context, builder, value)
                 array.meminfo = cgutils.get_null_value(array.meminfo.type)  # its counter: there is none
                 value = array._getvalue()
@@ -136,26 +140,35 @@ def _launch(typing, loop, work, threads, arguments):
     return types.none(types.int64, types.int64, types.int64, arguments), generate
 
 
-def _plain(arguments):
-    """The arguments with arrays for tuples, and what kinds they are. In a loop of its own: this runs at every
-    launch."""
-    plain: list[Any] = []
+def _array_of_tuple(context, builder, kind, value):
+    """An array of the numbers of a tuple, which lie on the stack while the kernel runs."""
+    array = context.make_array(_NUMBERS)(context, builder)
+    place = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(kind)))
+    for k, number in enumerate(cgutils.unpack_tuple(builder, value)):
+        builder.store(number, cgutils.gep_inbounds(builder, place, 0, k))
+    data, shape, size = builder.bitcast(place, array.data.type), [_WORD(len(kind))], _WORD(8)
+    populate_array(array, data=data, shape=shape, strides=[size], itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
+def _kinds(arguments):
+    """What the machine code depends on. One loop without a function call: this runs at every launch."""
     kinds: list[Any] = []
     for argument in arguments:
         kind = type(argument)
         if kind is np.ndarray:
-            kinds += (argument.dtype, argument.ndim, argument.flags.c_contiguous)
-        elif kind is tuple:
-            argument = _array(argument)
+            kinds.append(argument.dtype)
+            kinds.append(argument.ndim if argument.flags.c_contiguous else -argument.ndim)
         else:
             kinds.append(kind)
-        plain.append(argument)
-    return tuple(plain), tuple(kinds)
+    return tuple(kinds)
 
 
-@functools.lru_cache(1 << 12)
-def _array(numbers: tuple[int, ...]) -> np.ndarray:
-    """Shapes and options come again and again. Kernels only read them."""
+def _type(argument):
+    return _NUMBERS if type(argument) is tuple else numba.typeof(argument)
+
+
+def _array(numbers):
     return np.array(numbers, np.int64)
 
 

@@ -221,6 +221,39 @@ def store_bytes(typing, array, index, value):
     return types.void(array, types.intp, _vector), generate
 
 
+@intrinsic
+def _turn(typing, a, at, row, b, to, column):
+    """b[to + c column + r] = a[at + r row + c], for LANES rows and columns.
+
+    Two vectors can change places of halves: the upper half of one for the lower half of the other. Done with halves,
+    then with quarters and so on down to single numbers, that turns the square on its side.
+    """
+
+    def generate(context, builder, signature, args):
+        a, at, row, b, to, column = args
+        (a_type, _, _, b_type, _, _), index, lane = signature.args, at.type, ir.IntType(32)
+
+        def place(kind, array, start, step, k):
+            return _address(context, builder, kind, array, builder.add(start, builder.mul(step, index(k))))
+
+        vectors = [builder.load(place(a_type, a, at, row, r), align=4) for r in range(LANES)]
+        size = 1
+        while size < LANES:
+            lower = [k if not k & size else LANES + k - size for k in range(LANES)]
+            upper = [k + size if not k & size else LANES + k for k in range(LANES)]
+            masks = [ir.Constant(ir.VectorType(lane, LANES), mask) for mask in (lower, upper)]
+            for k in range(LANES):
+                if not k & size:
+                    pair = vectors[k], vectors[k + size]
+                    vectors[k], vectors[k + size] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+            size *= 2
+        for c, value in enumerate(vectors):
+            builder.store(value, place(b_type, b, to, column, c), align=4)
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, types.intp, b, types.intp, types.intp), generate
+
+
 def _elementwise(operation, instruction):
     @intrinsic
     def apply(typing, a, b):
@@ -257,7 +290,21 @@ def _inside(access, lanes):
     return store_inside if access in (store, store_bytes) else load_inside
 
 
+def _inside_both(turn):
+    @njit
+    def turn_inside(a, at, row, b, to, column):
+        last, last_column = at + (LANES - 1) * row, to + (LANES - 1) * column
+        if min(at, last) < 0 or max(at, last) + LANES > a.size:
+            raise IndexError("a square reaches outside its array")
+        if min(to, last_column) < 0 or max(to, last_column) + LANES > b.size:
+            raise IndexError("a turned square reaches outside its array")
+        turn(a, at, row, b, to, column)
+
+    return turn_inside
+
+
 if CHECKED:
+    _turn = _inside_both(_turn)
     load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)
     load_bytes, store_bytes = _inside(load_bytes, LANES), _inside(store_bytes, LANES)
 
@@ -274,6 +321,18 @@ def copy(count, a, at, b, to):
         store(b, to + k, load(a, at + k))
     for k in range(whole, count):
         b[to + k] = a[at + k]
+
+
+@kernel
+def transpose(rows, columns, a, at, row, b, to, column):
+    """b[to + c column + r] = a[at + r row + c] for so many rows and columns."""
+    whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
+    for r in range(0, whole_rows, LANES):
+        for c in range(0, whole_columns, LANES):
+            _turn(a, at + r * row + c, row, b, to + c * column + r, column)
+    for r in range(rows):
+        for c in range(whole_columns if r < whole_rows else 0, columns):
+            b[to + c * column + r] = a[at + r * row + c]
 
 
 @kernel

@@ -1,10 +1,9 @@
 """Where a sliding window stops: what convolution and pooling have in common."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """Where the kernel stops: (vertical, horizontal) sizes in pixels."""
 
     kernel_size: tuple[int, int]

@@ -89,10 +89,9 @@ def _convolve(
     total, tiles, alone = _blocks(output_shape, i, o)
     edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
     if alone:
-        size = tiles * tile_size(i) + 36 * matrix_size(tiles, COLUMNS) + edge
-        with memory.scratch(36 * C_in * o, get_threads() * size) as (u, work):
-            _transform_weights(*weights, u, C_in, C_out, o)
-            _tiles_through_all_steps(*source, i, u, *finish, o, total, tiles, work)
+        size = 36 * C_in * o + tiles * tile_size(i) + 36 * matrix_size(tiles, COLUMNS) + edge
+        with memory.scratch(get_threads() * size) as (work,):
+            _tiles_through_all_steps(*source, i, *weights, *finish, o, total, tiles, work)
         return
     size = 36 * (matrix_size(CHUNK, COLUMNS) + matrix_size(tiles, COLUMNS)) + edge
     with memory.scratch(tiles * tile_size(i) + get_threads() * edge, get_threads() * size) as (v, work):
@@ -158,41 +157,6 @@ def _blocks(shape, i, o, sums=False):
     return total, tiles if alone else min(_padded(total), MOST), alone
 
 
-# ---------------------------------------------------------------- weights
-
-
-@team
-def _transform_weights(thread, threads, w, shape, turned, u, C_in, C_out, o):
-    """All U, cut into panels of COLUMNS columns: panel by panel 36 matrices (C_in, columns)."""
-    shape, taps = four(shape), np.zeros(9 * LANES, np.float32)
-    begin, end = share(o // LANES * C_in, thread, threads)
-    part, k = divmod(begin, C_in)
-    for _ in range(begin, end):
-        c = part * LANES
-        panel = c // COLUMNS * COLUMNS
-        width = min(COLUMNS, o - panel)
-        if k == 0:
-            taps[:] = 0
-        to = panel * 36 * C_in + k * width + c - panel
-        transform(w, shape, turned, k, c, C_out, taps, u, to, C_in * width)
-        part, k = (part, k + 1) if k + 1 < C_in else (part + 1, 0)
-
-
-@team
-def _finish_weights(thread, threads, sums, parts, i, o, dw):
-    """dw = Gᵀ [the sum of the threads' parts] G."""
-    total = np.empty(36 * LANES, np.float32)
-    begin, end = share(i * o // LANES, thread, threads)
-    for job in range(begin, end):
-        at = job * LANES
-        for position in range(36):
-            value = load(sums, position * i * o + at)
-            for part in range(1, parts):
-                value = value + load(sums, (part * 36 + position) * i * o + at)
-            store(total, position * LANES, value)
-        kernel_gradient_tile(total, 0, LANES, dw, at, 3 * i * o, i * o, False)
-
-
 # ---------------------------------------------------------------- each thread takes tiles through all steps
 
 
@@ -207,7 +171,9 @@ def _tiles_through_all_steps(
     output_shape,
     padding,
     i,
-    u,
+    w,
+    w_shape,
+    turned,
     bias,
     relu,
     gated,
@@ -222,11 +188,15 @@ def _tiles_through_all_steps(
     work,
 ):
     shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
-    C_in, matrix = shape[3], matrix_of(tiles, COLUMNS)
-    v = thread * (work.size // threads)
+    C_in, matrix, w_shape = shape[3], matrix_of(tiles, COLUMNS), four(w_shape)
+    u = thread * (work.size // threads)
+    v = u + 36 * C_in * o
     m = v + tiles * tile_of(i)
     edge = m + 36 * matrix
-    steps = np.arange(C_in)
+    steps, taps = np.arange(C_in), np.empty(9 * LANES * LANES, np.float32)
+    for c in range(0, o, COLUMNS):  # each thread for itself: to fetch them from the other takes as long
+        width = min(COLUMNS, o - c)
+        transform(w, w_shape, turned, 0, C_in, c, width, taps, work, u + 36 * c * C_in, width, C_in * width)
     begin, end = share((total + tiles - 1) // tiles, thread, threads)
     for first in range(begin * tiles, min(end * tiles, total), tiles):
         count = min(tiles, total - first)
@@ -235,9 +205,9 @@ def _tiles_through_all_steps(
         for c in range(0, o, COLUMNS):
             width = min(COLUMNS, o - c)
             for position in range(36):
-                panel, to = c * 36 * C_in + position * C_in * width, m + position * matrix
+                panel, to = u + c * 36 * C_in + position * C_in * width, m + position * matrix
                 products(
-                    work, v + position * i, i, count, 0, C_in, u, panel, width, work, to, width, steps, False
+                    work, v + position * i, i, count, 0, C_in, work, panel, width, work, to, width, steps, False
                 )
             outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
 
@@ -284,6 +254,21 @@ def _tiles_through_all_weight_steps(
                     weight_products(
                         work, a, i, work, b, width, tile_of(o), count, steps, sums, to + c, o, add
                     )
+
+
+@team
+def _finish_weights(thread, threads, sums, parts, i, o, dw):
+    """dw = Gᵀ [the sum of the threads' parts] G."""
+    total = np.empty(36 * LANES, np.float32)
+    begin, end = share(i * o // LANES, thread, threads)
+    for job in range(begin, end):
+        at = job * LANES
+        for position in range(36):
+            value = load(sums, position * i * o + at)
+            for part in range(1, parts):
+                value = value + load(sums, (part * 36 + position) * i * o + at)
+            store(total, position * LANES, value)
+        kernel_gradient_tile(total, 0, LANES, dw, at, 3 * i * o, i * o, False)
 
 
 # ---------------------------------------------------------------- all threads share V
@@ -336,7 +321,7 @@ def _panels_through_the_rest(
         four(y_shape),
         own(work, thread, threads),
     )
-    taps, steps = np.zeros(9 * LANES, np.float32), np.arange(CHUNK)
+    taps, steps = np.empty(9 * LANES * LANES, np.float32), np.arange(CHUNK)
     size, matrix = matrix_of(CHUNK, COLUMNS), matrix_of(tiles, COLUMNS)
     m = 36 * size
     edge = m + 36 * matrix
@@ -345,11 +330,7 @@ def _panels_through_the_rest(
         width = min(COLUMNS, o - c)
         for k in range(0, C_in, CHUNK):
             depth = min(CHUNK, C_in - k)
-            for part in range(0, width, LANES):
-                taps[:] = 0
-                for lane in range(depth):
-                    to = lane * width + part
-                    transform(w, w_shape, turned, k + lane, c + part, shape[3], taps, work, to, size)
+            transform(w, w_shape, turned, k, depth, c, width, taps, work, 0, width, size)
             for position in range(36):
                 to, panel = m + position * matrix, position * size
                 products(

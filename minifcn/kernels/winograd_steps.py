@@ -8,7 +8,7 @@ Names: `channels` are padded to whole vectors; `to`, `at`, `edge` are places in 
 
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.matmul import ROWS, eight_rows, strip
-from minifcn.kernels.vector import LANES, fetch, fetch_to_write
+from minifcn.kernels.vector import LANES, clear, copy, fetch, fetch_to_write, transpose
 from minifcn.kernels.winograd_tiles import (
     cut,
     gradient_tile,
@@ -39,24 +39,33 @@ tile_of, matrix_of = kernel(tile_size), kernel(matrix_size)  # the same within k
 
 
 @kernel
-def transform(w, shape, turned, k, c, C_out, taps, u, to, step):
-    """U = G w Gᵀ of input channel k and the LANES output channels from c on; turned: of `input_gradient`."""
+def transform(w, shape, turned, k, count, c, columns, taps, u, to, width, step):
+    """U = G w Gᵀ of `count` input channels from k on and `columns` output channels from c on, zeros for those that
+    w has not; turned: of `input_gradient`. Number p of a kernel goes to u[to + p step], channel by channel, the
+    input channels `width` apart."""
     _, _, w_in, w_out = shape
-    there = min(LANES, C_out - c)
-    if turned:
-        for tap in range(9):
-            at = ((8 - tap) * w_in + c) * w_out + k
-            for lane in range(there):
-                taps[tap * LANES + lane] = w[at + lane * w_out]
-    elif there < LANES:
-        for tap in range(9):
-            at = (tap * w_in + k) * w_out + c
-            for lane in range(there):
-                taps[tap * LANES + lane] = w[at + lane]
-    if turned or there < LANES:
-        kernel_tile(taps, 0, 3 * LANES, LANES, u, to, step)
-    else:
-        kernel_tile(w, k * w_out + c, 3 * w_in * w_out, w_in * w_out, u, to, step)
+    C_out = w_in if turned else w_out
+    for part in range(0, columns, LANES):
+        there = max(0, min(LANES, C_out - c - part))
+        if there < LANES:
+            clear(taps.size, taps, 0)
+        for first in range(0, count, LANES):
+            channels = min(LANES, count - first)
+            for tap in range(9):
+                if turned:
+                    at = ((8 - tap) * w_in + c + part) * w_out + k + first
+                    transpose(there, channels, w, at, w_out, taps, tap * LANES, 9 * LANES)
+                elif there < LANES:
+                    for q in range(channels):
+                        at = (tap * w_in + k + first + q) * w_out + c + part
+                        copy(there, w, at, taps, (9 * q + tap) * LANES)
+            for q in range(channels):
+                place = to + (first + q) * width + part
+                if turned or there < LANES:
+                    kernel_tile(taps, 9 * q * LANES, 3 * LANES, LANES, u, place, step)
+                else:
+                    at = (k + first + q) * w_out + c + part
+                    kernel_tile(w, at, 3 * w_in * w_out, w_in * w_out, u, place, step)
 
 
 @kernel
