@@ -26,7 +26,9 @@ ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map", "interlaced")
 TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
 COPYING = 1.25  # what the time for a product becomes if patches are copied for it
 SMALL = 1 << 20  # bytes of weights that stay in the cache
-SMALL_MAP = 8 * 8  # pixels of a map whose sums stay there
+SMALL_MAP = 10 * 10  # pixels of a map whose sums stay there
+TRANSFORMING = 2  # what the time for the products of tiles becomes if they are transformed for it, and back;
+WEIGHTS = 300  # multiplications that take as long as to transform the kernel of two channels
 
 
 def fits(algorithm: str, window: Window) -> bool:
@@ -64,12 +66,13 @@ def _costs(window, shape, output_shape) -> dict[str, float]:
     if taps * shape[3] * C_out * 4 <= (
         SMALL if copies else SMALL // 4
     ):  # read once for each row of the output
-        cost["direct"] = taps * N * Ho * _blocks(Wo)
+        rows = direct.rows_at_a_time(N * Ho, Wo)
+        cost["direct"] = taps * N * Ho / rows * _blocks(rows * Wo)
     cost["im2col"] = (COPYING if copies else 1) * taps * _blocks(N * Ho * Wo)
     if copies and fits("small_map", window) and Ho * Wo <= SMALL_MAP:
         cost["small_map"] = small_map.products(shape, output_shape, window.kernel_size, window.padding)
     if fits("winograd", window):
-        cost["winograd"] = 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4))
+        cost["winograd"] = TRANSFORMING * 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4)) + WEIGHTS
     return cost
 
 

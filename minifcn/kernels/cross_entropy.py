@@ -10,6 +10,7 @@ import numpy as np
 from minifcn.kernels.elementary import exp, log
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import share, team
+from minifcn.kernels.vector import transpose
 
 PIXELS = 128  # in a block; whatever the threads, so that they do not change the order of the sum
 
@@ -46,35 +47,39 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray, ds
     pixels, K = scores.shape
     parts = np.empty(-(-pixels // PIXELS))
     room, sums = np.empty((get_threads(), K + 2, PIXELS), np.float32), np.empty((get_threads(), PIXELS))
-    _cross_entropy(scores, labels, shares, dscores, parts, room, sums)
+    flat = scores.reshape(-1), labels, shares, dscores.reshape(-1)
+    _cross_entropy(*flat, K, parts, room.reshape(-1), room, sums)
     return float(parts.sum())
 
 
 @team
-def _cross_entropy(thread, threads, scores, labels, shares, dscores, parts, room, sums):
-    """parts[i] is what block i adds to the value; `room` and `sums` are for each thread to work in."""
+def _cross_entropy(thread, threads, scores, labels, shares, dscores, K, parts, flat_room, room, sums):
+    """parts[i] is what block i adds to the value; `room`, also as a flat array, and `sums` are for each thread to
+    work in."""
     begin, end = share(len(parts), thread, threads)
     for i in range(begin, end):
         first, last = i * PIXELS, min(i * PIXELS + PIXELS, labels.size)
-        block = scores[first:last], labels[first:last], shares[first:last], dscores[first:last]
-        parts[i] = _block(*block, room[thread], sums[thread])
+        at, place = first * K, thread * room[0].size
+        transpose(last - first, K, scores, at, K, flat_room, place, PIXELS)
+        block = scores[at : last * K], labels[first:last], shares[first:last]
+        parts[i] = _block(*block, K, room[thread], sums[thread])
+        transpose(K, last - first, flat_room, place, PIXELS, dscores, at, K)
 
 
 @kernel
-def _block(scores, labels, shares, dscores, room, sums):
-    """The definition on one block, which returns what it adds to the value.
+def _block(scores, labels, shares, K, room, sums):
+    """The definition on one block, whose scores lie turned in `room` and become their gradient there; returns what
+    the block adds to the value.
 
     Where the softmax of the true class is nearly 1, the loss is the little by which the sum exceeds 1: hence the
     sums in float64.
     """
-    pixels, K = scores.shape
+    pixels = labels.size
     turned, largest, scale = room[:K], room[K], room[K + 1]
     for p in range(pixels):
-        largest[p] = scores[p, 0]
+        largest[p] = turned[0, p]
         sums[p] = 0
     for k in range(K):
-        for p in range(pixels):
-            turned[k, p] = scores[p, k]
         for p in range(pixels):
             largest[p] = turned[k, p] if turned[k, p] > largest[p] else largest[p]
     for k in range(K):
@@ -85,7 +90,7 @@ def _block(scores, labels, shares, dscores, room, sums):
     value = 0.0
     for p in range(pixels):
         y = labels[p] if shares[p] > 0 else 0
-        value -= shares[p] * np.float64(scores[p, y] - largest[p])
+        value -= shares[p] * np.float64(scores[p * K + y] - largest[p])
         turned[y, p] -= sums[p]  # times the scale, that will be softmax - 1
     for p in range(pixels):
         scale[p] = shares[p] / np.float32(sums[p])
@@ -94,5 +99,5 @@ def _block(scores, labels, shares, dscores, room, sums):
         value += sums[p]
     for k in range(K):
         for p in range(pixels):
-            dscores[p, k] = turned[k, p] * scale[p]
+            turned[k, p] *= scale[p]
     return value

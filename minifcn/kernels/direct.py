@@ -14,9 +14,9 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, finishing, pack, strip
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
-from minifcn.kernels.vector import LANES, clear, copy, load, store, transpose
+from minifcn.kernels.vector import LANES, clear, copy, fetch_run_to_write, load, store, transpose
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
 
@@ -37,7 +37,7 @@ def input_gradient(dy, w, window, dx, gate=None):
 
 def _convolve(x, w, turned, bias, plan, y, relu, gate):
     images = x.reshape(-1), x.shape, y.reshape(-1), y.shape
-    size = plan.taps.size * plan.columns + plan.rows * (plan.row + plan.pixels * plan.columns)
+    size = plan.taps.size * plan.columns + plan.rows * plan.row + plan.pixels * plan.columns
     weights = w.reshape(-1), w.shape, turned
     with memory.scratch(get_threads() * size) as (work,):
         _rows(*images, *plan.arguments, plan.taps, *weights, *finishing(bias, relu, gate, plan.columns), work)
@@ -51,10 +51,14 @@ def weight_gradient(x, dy, window, dw, db=None):
     size = plan.rows * (plan.row + dy.shape[2] * COLUMNS)
     with memory.scratch(threads * size, threads * taps.size * plan.columns) as (work, sums):
         _weight_rows(*images, *plan.arguments, taps, work, sums, bias_sums.reshape(-1))
-        total = sums.reshape(threads, taps.size, plan.columns).sum(axis=0)
-    dw[...] = total[: plan.taps.size, : dy.shape[3]].reshape(dw.shape)
+        _finish_weights(sums, plan.columns, dw.reshape(-1), dy.shape[3])
     if db is not None:
         db[...] = bias_sums.sum(axis=0)[: dy.shape[3]]
+
+
+def rows_at_a_time(rows, Wo):
+    """How many output rows, of all images, make a group."""
+    return min(rows, -(-GROUP // Wo))
 
 
 class _Plan:
@@ -62,11 +66,11 @@ class _Plan:
     the input rows that the kernel touches, `pitch` apart, of `row` numbers in all."""
 
     def __init__(self, x_shape, y_shape, kernel_size, stride, padding, dilation):
-        (kh, kw), C, (_, Ho, Wo, C_out) = kernel_size, x_shape[3], y_shape
+        (kh, kw), C, (N, Ho, Wo, C_out) = kernel_size, x_shape[3], y_shape
         self.columns = -(-C_out // LANES) * LANES
-        self.pixels = -(-Wo // ROWS) * ROWS
-        pitch = ((self.pixels - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
-        self.row, self.rows = kh * pitch, min(Ho, -(-GROUP // self.pixels))
+        pitch = ((Wo - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
+        self.row, self.rows = kh * pitch, rows_at_a_time(N * Ho, Wo)
+        self.pixels = -(-self.rows * Wo // ROWS) * ROWS
         self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows
         u, v, c = np.ogrid[:kh, :kw, :C]
         self.taps = (u * pitch + v * dilation[1] * C + c).reshape(-1)  # of tap (u, v) and channel c
@@ -141,12 +145,16 @@ def _rows(
     """Group by group of output rows."""
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
     K, work, pixel, size = taps.size, own(work, thread, threads), kernel[3] * shape[3], kernel[0] * pitch
-    pixels, out = (Wo + ROWS - 1) // ROWS * ROWS, rows * size
-    panels = out + rows * pixels * columns
+    out, places = rows * size, np.empty((rows * Wo + ROWS - 1) // ROWS * ROWS, np.int64)
+    for p in range(places.size):  # beyond the last pixel that one again, and its results are dropped
+        r, j = divmod(min(p, rows * Wo - 1), Wo)
+        places[p] = r * size + j * pixel
+    panels = out + places.size * columns
     _pack_weights(w, four(w_shape), turned, work, panels, C_out, columns)
     begin, end = share(N * Ho, thread, threads)
     for first in range(begin, end, rows):
         count = min(rows, end - first)
+        fetch_run_to_write(count * Wo * C_out, y, first * Wo * C_out)
         for r in range(count):
             n, i = divmod(first + r, Ho)
             _touched(x, shape, n, i, kernel, place, pitch, work, r * size)
@@ -154,29 +162,10 @@ def _rows(
             width = min(COLUMNS, columns - c)
             for k in range(0, K, DEPTH):
                 depth, steps, panel = min(DEPTH, K - k), taps[k:], panels + c * K + k * width
-                for r in range(count):
-                    for j in range(0, Wo, ROWS):
-                        starts, to = (
-                            eight_rows(r * size + j * pixel, pixel, ROWS),
-                            out + (r * pixels + j) * columns,
-                        )
-                        strip(
-                            width,
-                            depth,
-                            work,
-                            starts,
-                            steps,
-                            work,
-                            panel,
-                            width,
-                            work,
-                            to + c,
-                            columns,
-                            k > 0,
-                        )
-        for r in range(count):
-            at, to = out + r * pixels * columns, (first + r) * Wo * C_out
-            finish(Wo, work, at, columns, bias, relu, gated, gate, y, to, C_out)
+                for p in range(0, count * Wo, ROWS):
+                    starts, to = eight_of(places, p), out + p * columns + c
+                    strip(width, depth, work, starts, steps, work, panel, width, work, to, columns, k > 0)
+        finish(count * Wo, work, out, columns, bias, relu, gated, gate, y, first * Wo * C_out, C_out)
 
 
 @team
@@ -225,6 +214,23 @@ def _weight_rows(
             for tap in range(0, taps.size, ROWS):
                 starts, to = eight_of(taps, tap), tap * columns + c
                 strip(width, count * Wo, work, starts, steps, b, at, row, sums, to, columns, first > begin)
+
+
+@team
+def _finish_weights(thread, threads, sums, columns, dw, C_out):
+    """dw = the sum of the threads' sums."""
+    part = sums.size // threads
+    begin, end = share(dw.size // C_out, thread, threads)
+    for k in range(begin, end):
+        for c in range(0, C_out, LANES):
+            total = load(sums, k * columns + c)
+            for other in range(1, threads):
+                total = total + load(sums, other * part + k * columns + c)
+            if c + LANES <= C_out:
+                store(dw, k * C_out + c, total)
+            else:
+                store(sums, k * columns + c, total)
+                copy(C_out - c, sums, k * columns + c, dw, k * C_out + c)
 
 
 @kernel

@@ -18,7 +18,18 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import own, share, team
-from minifcn.kernels.vector import LANES, broadcast, fma, load, maximum, splat, store, where_positive
+from minifcn.kernels.vector import (
+    LANES,
+    broadcast,
+    fma,
+    load,
+    load_part,
+    maximum,
+    splat,
+    store,
+    store_part,
+    where_positive,
+)
 
 ROWS = 8
 COLUMNS = 2 * LANES
@@ -237,24 +248,21 @@ def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
     """What comes behind a product, for `count` pixels: y[to:] = out[at:] + bias; with `relu`, max(0, that);
     with `gated`, 0 where gate[to:] is not positive. In `out` the pixels lie `pitch` apart, in y side by
     side."""
-    zero, whole = splat(np.float32(0)), channels // LANES * LANES
-    for c in range(0, whole, LANES):
-        b = load(bias, c)
+    zero = splat(np.float32(0))
+    for c in range(0, channels, LANES):
+        b, there = load(bias, c), min(LANES, channels - c)
         for k in range(count):
             value, place = load(out, at + k * pitch + c) + b, to + k * channels + c
             if relu:
                 value = maximum(zero, value)
-            if gated:
-                value = where_positive(load(gate, place), value)
-            store(y, place, value)
-    for k in range(count if whole < channels else 0):
-        for c in range(whole, channels):
-            number, place = out[at + k * pitch + c] + bias[c], to + k * channels + c
-            if relu and number < 0:
-                number = np.float32(0)
-            if gated and not gate[place] > 0:
-                number = np.float32(0)
-            y[place] = number
+            if there == LANES:
+                if gated:
+                    value = where_positive(load(gate, place), value)
+                store(y, place, value)
+            else:
+                if gated:
+                    value = where_positive(load_part(gate, place, there), value)
+                store_part(y, place, value, there)
 
 
 @kernel

@@ -23,6 +23,7 @@ from minifcn.kernels.matmul import (
     part_of_block,
 )
 from minifcn.kernels.team import four, own, share, team, two
+from minifcn.kernels.vector import clear
 
 
 def products(shape, output_shape, kernel_size, padding):
@@ -134,9 +135,8 @@ def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels,
                     for q in range(COLUMNS):
                         panel[depth * COLUMNS + q] = dy[at + q] if q < there else 0
                     depth += 1
-        if depth == 0 and strip == 0:
-            for k in range(tap * C * C_out, (tap + 1) * C * C_out):
-                dw[k] = 0
+        if depth == 0 and strip == tap % strips:  # one of the jobs of this tap, and not always the same thread's
+            clear(C * C_out, dw, tap * C * C_out)
         for k in range(0, C if depth else 0, ROWS):
             rows, to = min(ROWS, C - k), (tap * C + k) * C_out + c
             if rows == ROWS and there == COLUMNS:

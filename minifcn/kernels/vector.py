@@ -63,14 +63,53 @@ def _address(context, builder, array_type, array, index, kind=_LLVM_VECTOR):
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
+def _load(context, builder, array_type, array, index, count=None):
+    address = _address(context, builder, array_type, array, index)
+    if count is None:
+        return builder.load(address, align=4)
+    arguments = [address, ir.IntType(32)(4), _first(builder, count), ir.Constant(_LLVM_VECTOR, [0.0] * LANES)]
+    kind = ir.FunctionType(_LLVM_VECTOR, [argument.type for argument in arguments])
+    name = f"llvm.masked.load.v{LANES}f32.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _store(context, builder, array_type, array, index, value, count=None):
+    address = _address(context, builder, array_type, array, index)
+    if count is None:
+        builder.store(value, address, align=4)
+        return
+    arguments = [value, address, ir.IntType(32)(4), _first(builder, count)]
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    name = f"llvm.masked.store.v{LANES}f32.p0"
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _first(builder, count):
+    """For every lane whether it is one of the first `count`."""
+    kind, lane = ir.VectorType(count.type, LANES), ir.IntType(32)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), count, lane(0))
+    counts = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), counts)
+
+
 @intrinsic
 def load(typing, array, index):
     """The LANES numbers of the flat float32 array from `index` on."""
 
     def generate(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], *args), align=4)
+        return _load(context, builder, signature.args[0], *args)
 
     return _vector(array, types.intp), generate
+
+
+@intrinsic
+def load_part(typing, array, index, count):
+    """The first `count` of them, and zeros."""
+
+    def generate(context, builder, signature, args):
+        return _load(context, builder, signature.args[0], *args)
+
+    return _vector(array, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -78,10 +117,21 @@ def store(typing, array, index, value):
     """Write the vector to the flat float32 array from `index` on."""
 
     def generate(context, builder, signature, args):
-        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2]), align=4)
+        _store(context, builder, signature.args[0], *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _vector), generate
+
+
+@intrinsic
+def store_part(typing, array, index, value, count):
+    """Write its first `count` numbers, and leave alone what lies behind them."""
+
+    def generate(context, builder, signature, args):
+        _store(context, builder, signature.args[0], *args)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, _vector, types.intp), generate
 
 
 def _fetching(write):
@@ -103,6 +153,7 @@ def _fetching(write):
 
 
 fetch, fetch_to_write = _fetching(0), _fetching(1)
+LINE = 16  # float32 numbers in a cache line
 
 
 def _in_every_lane(builder, number):
@@ -221,37 +272,53 @@ def store_bytes(typing, array, index, value):
     return types.void(array, types.intp, _vector), generate
 
 
-@intrinsic
-def _turn(typing, a, at, row, b, to, column):
-    """b[to + c column + r] = a[at + r row + c], for LANES rows and columns.
+def _turning(part):
+    @intrinsic
+    def turn(typing, a, at, row, b, to, column, rows, columns):
+        """b[to + c column + r] = a[at + r row + c], for LANES rows and columns, or for the first ones.
 
-    Two vectors can change places of halves: the upper half of one for the lower half of the other. Done with halves,
-    then with quarters and so on down to single numbers, that turns the square on its side.
-    """
+        Two vectors can change places of halves: the upper half of one for the lower half of the other. Done with
+        halves, then with quarters and so on down to single numbers, that turns the square on its side.
+        """
 
-    def generate(context, builder, signature, args):
-        a, at, row, b, to, column = args
-        (a_type, _, _, b_type, _, _), index, lane = signature.args, at.type, ir.IntType(32)
+        def generate(context, builder, signature, args):
+            a, at, row, b, to, column, rows, columns = args
+            a_type, b_type, index, lane = signature.args[0], signature.args[3], at.type, ir.IntType(32)
 
-        def place(kind, array, start, step, k):
-            return _address(context, builder, kind, array, builder.add(start, builder.mul(step, index(k))))
+            def vector(k, kind, array, first, step, many, of):
+                """Where vector k starts and how many lanes it has; one that is not there has none, at the first."""
+                start = builder.add(first, builder.mul(step, index(k)))
+                if not part:
+                    return kind, array, start, None
+                there = builder.icmp_signed("<", index(k), many)
+                start, count = (builder.select(there, *pair) for pair in ((start, first), (of, index(0))))
+                return kind, array, start, count
 
-        vectors = [builder.load(place(a_type, a, at, row, r), align=4) for r in range(LANES)]
-        size = 1
-        while size < LANES:
-            lower = [k if not k & size else LANES + k - size for k in range(LANES)]
-            upper = [k + size if not k & size else LANES + k for k in range(LANES)]
-            masks = [ir.Constant(ir.VectorType(lane, LANES), mask) for mask in (lower, upper)]
-            for k in range(LANES):
-                if not k & size:
-                    pair = vectors[k], vectors[k + size]
-                    vectors[k], vectors[k + size] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-            size *= 2
-        for c, value in enumerate(vectors):
-            builder.store(value, place(b_type, b, to, column, c), align=4)
-        return context.get_dummy_value()
+            vectors = []
+            for r in range(LANES):
+                vectors.append(_load(context, builder, *vector(r, a_type, a, at, row, rows, columns)))
+            size = 1
+            while size < LANES:
+                lower = [k if not k & size else LANES + k - size for k in range(LANES)]
+                upper = [k + size if not k & size else LANES + k for k in range(LANES)]
+                masks = [ir.Constant(ir.VectorType(lane, LANES), mask) for mask in (lower, upper)]
+                for k in range(LANES):
+                    if not k & size:
+                        pair = vectors[k], vectors[k + size]
+                        vectors[k], vectors[k + size] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+                size *= 2
+            for c, value in enumerate(vectors):
+                *place, count = vector(c, b_type, b, to, column, columns, rows)
+                _store(context, builder, *place, value, count)
+            return context.get_dummy_value()
 
-    return types.void(a, types.intp, types.intp, b, types.intp, types.intp), generate
+        whole = types.intp
+        return types.void(a, whole, whole, b, whole, whole, whole, whole), generate
+
+    return turn
+
+
+_turn, _turn_part = _turning(part=False), _turning(part=True)
 
 
 def _elementwise(operation, instruction):
@@ -290,23 +357,39 @@ def _inside(access, lanes):
     return store_inside if access in (store, store_bytes) else load_inside
 
 
-def _inside_both(turn):
+def _part_inside(access):
     @njit
-    def turn_inside(a, at, row, b, to, column):
-        last, last_column = at + (LANES - 1) * row, to + (LANES - 1) * column
-        if min(at, last) < 0 or max(at, last) + LANES > a.size:
-            raise IndexError("a square reaches outside its array")
-        if min(to, last_column) < 0 or max(to, last_column) + LANES > b.size:
-            raise IndexError("a turned square reaches outside its array")
-        turn(a, at, row, b, to, column)
+    def load_inside(array, index, count):
+        if index < 0 or index + count > array.size:
+            raise IndexError("a part of a vector that is loaded reaches outside its array")
+        return access(array, index, count)
+
+    @njit
+    def store_inside(array, index, value, count):
+        if index < 0 or index + count > array.size:
+            raise IndexError("a part of a vector that is stored reaches outside its array")
+        access(array, index, value, count)
+
+    return store_inside if access is store_part else load_inside
+
+
+def _square_inside(turn):
+    @njit
+    def turn_inside(a, at, row, b, to, column, rows, columns):
+        for array, first, step, many, of in ((a, at, row, rows, columns), (b, to, column, columns, rows)):
+            last = first + (many - 1) * step
+            if min(first, last) < 0 or max(first, last) + of > array.size:
+                raise IndexError("a square that is turned reaches outside its array")
+        turn(a, at, row, b, to, column, rows, columns)
 
     return turn_inside
 
 
 if CHECKED:
-    _turn = _inside_both(_turn)
     load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)
     load_bytes, store_bytes = _inside(load_bytes, LANES), _inside(store_bytes, LANES)
+    load_part, store_part = _part_inside(load_part), _part_inside(store_part)
+    _turn, _turn_part = _square_inside(_turn), _square_inside(_turn_part)
 
 
 # ---------------------------------------------------------------- runs of numbers
@@ -319,20 +402,22 @@ def copy(count, a, at, b, to):
     whole = count // LANES * LANES
     for k in range(0, whole, LANES):
         store(b, to + k, load(a, at + k))
-    for k in range(whole, count):
-        b[to + k] = a[at + k]
+    if whole < count:
+        store_part(b, to + whole, load_part(a, at + whole, count - whole), count - whole)
 
 
 @kernel
-def transpose(rows, columns, a, at, row, b, to, column):
-    """b[to + c column + r] = a[at + r row + c] for so many rows and columns."""
-    whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
-    for r in range(0, whole_rows, LANES):
-        for c in range(0, whole_columns, LANES):
-            _turn(a, at + r * row + c, row, b, to + c * column + r, column)
-    for r in range(rows):
-        for c in range(whole_columns if r < whole_rows else 0, columns):
-            b[to + c * column + r] = a[at + r * row + c]
+def fetch_run(count, a, at):
+    """Have `count` numbers of a[at:] brought near, while something else is computed."""
+    for k in range(0, count, LINE):
+        fetch(a, at + k)
+
+
+@kernel
+def fetch_run_to_write(count, b, to):
+    """The same where they will be written."""
+    for k in range(0, count, LINE):
+        fetch_to_write(b, to + k)
 
 
 @kernel
@@ -341,5 +426,18 @@ def clear(count, b, to):
     whole, zero = count // LANES * LANES, splat(np.float32(0))
     for k in range(0, whole, LANES):
         store(b, to + k, zero)
-    for k in range(whole, count):
-        b[to + k] = 0
+    if whole < count:
+        store_part(b, to + whole, zero, count - whole)
+
+
+@kernel
+def transpose(rows, columns, a, at, row, b, to, column):
+    """b[to + c column + r] = a[at + r row + c] for so many rows and columns."""
+    for r in range(0, rows, LANES):
+        for c in range(0, columns, LANES):
+            here, there = min(LANES, rows - r), min(LANES, columns - c)
+            start, end = at + r * row + c, to + c * column + r
+            if here == LANES and there == LANES:
+                _turn(a, start, row, b, end, column, LANES, LANES)
+            else:
+                _turn_part(a, start, row, b, end, column, here, there)

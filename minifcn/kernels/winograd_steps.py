@@ -8,7 +8,7 @@ Names: `channels` are padded to whole vectors; `to`, `at`, `edge` are places in 
 
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.matmul import ROWS, eight_rows, strip
-from minifcn.kernels.vector import LANES, clear, copy, fetch, fetch_to_write, transpose
+from minifcn.kernels.vector import LANES, clear, copy, fetch_run, fetch_run_to_write, transpose
 from minifcn.kernels.winograd_tiles import (
     cut,
     gradient_tile,
@@ -32,8 +32,6 @@ def tile_size(channels):
 def matrix_size(rows, columns):
     return rows * columns + LANES
 
-
-LINE = 16  # float32 numbers in a cache line
 
 tile_of, matrix_of = kernel(tile_size), kernel(matrix_size)  # the same within kernels
 
@@ -82,8 +80,7 @@ def _place(tile, shape):
 def _fetch(x, at, row, rows, count):
     """Have so many rows of `count` numbers from x[at] on brought near, while something else is computed."""
     for r in range(rows):
-        for k in range(0, count, LINE):
-            fetch(x, at + r * row + k)
+        fetch_run(count, x, at + r * row)
 
 
 @kernel
@@ -91,8 +88,7 @@ def _fetch_to_write(y, at, row, pixel, size, count):
     """The same for `count` channels of size x size pixels that will be written."""
     for r in range(size):
         for p in range(size):
-            for k in range(0, count, LINE):
-                fetch_to_write(y, at + r * row + p * pixel + k)
+            fetch_run_to_write(count, y, at + r * row + p * pixel)
 
 
 @kernel

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minifcn.kernels.jit import kernel
-from minifcn.kernels.vector import LANES, clear, copy, fma, load, splat, store
+from minifcn.kernels.vector import (
+    LANES,
+    clear,
+    copy,
+    fma,
+    load,
+    load_part,
+    splat,
+    store,
+    store_part,
+    transpose,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 offsets = st.integers(0, 20)
@@ -77,15 +88,47 @@ def test_copy_and_clear_change_so_many_numbers(count, i, j):
         np.testing.assert_array_equal(y, expected)
 
 
+@kernel
+def move_part(x, i, y, j, count):
+    store_part(y, j, load_part(x, i, count), count)
+
+
+@given(count=st.integers(0, LANES), i=offsets, j=offsets)
+def test_a_part_of_a_vector_leaves_alone_what_lies_behind_it(count, i, j):
+    x, y = np.arange(i + count, dtype=np.float32), np.full(j + LANES + 3, -1, np.float32)
+    expected = y.copy()
+    expected[j : j + count] = x[i:]
+    move_part(x, i, y, j, count)
+    np.testing.assert_array_equal(y, expected)
+
+
+@given(
+    rows=st.integers(0, 2 * LANES + 3), columns=st.integers(0, 2 * LANES + 3), gap=offsets, i=offsets, j=offsets
+)
+def test_transpose(rows, columns, gap, i, j):
+    """So many rows and columns, which may lie further apart than they are long; nothing else is written."""
+    matrix = np.arange(rows * (columns + gap), dtype=np.float32).reshape(rows, columns + gap)
+    x = np.concatenate([np.full(i, -2, np.float32), matrix.ravel()])
+    y = np.full(j + columns * (rows + gap), -1, np.float32)
+    expected = y.copy()
+    expected[j:].reshape(columns, rows + gap)[:, :rows] = matrix[:, :columns].T
+    transpose(rows, columns, x, i, columns + gap, y, j, rows + gap)
+    np.testing.assert_array_equal(y, expected)
+
+
 SCRIPT = """
 import sys
 import numpy as np
 from minifcn.kernels.jit import CHECKED, kernel
-from minifcn.kernels.vector import LANES, load, store
+from minifcn.kernels.vector import LANES, load, load_part, store, store_part, transpose
 
 @kernel
 def copy(x, i, y, j):
     store(y, j, load(x, i))
+
+@kernel
+def copy_three(x, i, y, j):
+    store_part(y, j, load_part(x, i, 3), 3)
 
 assert CHECKED
 x, y = np.zeros(LANES + 4, np.float32), np.zeros(LANES + 8, np.float32)
@@ -96,6 +139,18 @@ for i, j in ((5, 0), (-1, 0), (0, 9), (0, -1)):
         copy(x, i, y, j)
     except IndexError as error:
         print(i, j, error)
+copy_three(x, LANES + 1, y, LANES + 5)
+for i, j in ((LANES + 2, 0), (0, LANES + 6)):
+    try:
+        copy_three(x, i, y, j)
+    except IndexError as error:
+        print(error)
+transpose(2, 3, x, 0, 3, y, 0, 2)
+for rows in (1 + len(x) // 3, LANES):
+    try:
+        transpose(rows, 3, x, 0, 3, y, 0, 2)
+    except IndexError as error:
+        print(error)
 """
 
 
@@ -112,4 +167,8 @@ def test_the_checked_mode_finds_an_access_outside_an_array(tmp_path):
         "-1 0 a vector load reaches outside its array",
         "0 9 a vector store reaches outside its array",
         "0 -1 a vector store reaches outside its array",
+        "a part of a vector that is loaded reaches outside its array",
+        "a part of a vector that is stored reaches outside its array",
+        "a square that is turned reaches outside its array",
+        "a square that is turned reaches outside its array",
     ]
