@@ -27,7 +27,7 @@ Source: Lavin & Gray, Fast algorithms for convolutional neural networks (2016).
 import numpy as np
 
 from minifcn.kernels import memory
-from minifcn.kernels.jit import get_threads
+from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, finishing
 from minifcn.kernels.team import four, own, share, team, two
 from minifcn.kernels.vector import LANES, load, store
@@ -47,8 +47,8 @@ from minifcn.kernels.winograd_tiles import kernel_gradient_tile
 
 GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
 CACHE = 1 << 20  # bytes: what a thread's second cache holds at the least,
-TILES = 384 << 10  # and how much of it a block of tiles should take,
-LEAST, MOST = 64, DEPTH  # but so many tiles, for each of which all weights are read, and no more than these
+TILES = 256 << 10  # and how much of it a block of tiles should take,
+LEAST, MOST = 32, DEPTH  # but so many tiles (twice as many if the weights come from further away), and no more
 CHUNK = 64  # input channels whose weights are transformed at a time
 
 
@@ -117,7 +117,7 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
     padded = dw if whole else np.empty((3, 3, i, o), np.float32)
     edge, threads = 36 * max(i, o), get_threads()
     if alone:
-        parts = min(threads, -(-total // tiles))
+        parts = min(threads, -(-total // GRAIN))
         size = tiles * (tile_size(i) + tile_size(o)) + edge
         with memory.scratch(threads * size, parts * 36 * i * o) as (work, sums):
             _tiles_through_all_weight_steps(
@@ -150,14 +150,21 @@ def _blocks(shape, i, o, sums=False):
     total, threads = N * -(-H // 4) * -(-W // 4), get_threads()
     there = _padded(-(-total // threads))
     room = TILES // (36 * (i + o if sums else i) * 4) // GRAIN * GRAIN
-    tiles = min(there, max(room, LEAST), MOST)
     weights, images = 36 * i * o, 36 * total * i
+    least = LEAST if weights * 4 <= CACHE else 2 * LEAST
+    tiles = min(there, max(room, least), MOST)
     fewer = weights * -(-there // tiles) <= images * -(-o // (COLUMNS * threads))
     alone = weights * 4 <= CACHE if sums else fewer
     return total, tiles if alone else min(_padded(total), MOST), alone
 
 
 # ---------------------------------------------------------------- each thread takes tiles through all steps
+
+
+@kernel
+def _share_of_tiles(total, thread, threads):
+    begin, end = share((total + GRAIN - 1) // GRAIN, thread, threads)
+    return begin * GRAIN, min(end * GRAIN, total)
 
 
 @team
@@ -197,9 +204,9 @@ def _tiles_through_all_steps(
     for c in range(0, o, COLUMNS):  # each thread for itself: to fetch them from the other takes as long
         width = min(COLUMNS, o - c)
         transform(w, w_shape, turned, 0, C_in, c, width, taps, work, u + 36 * c * C_in, width, C_in * width)
-    begin, end = share((total + tiles - 1) // tiles, thread, threads)
-    for first in range(begin * tiles, min(end * tiles, total), tiles):
-        count = min(tiles, total - first)
+    begin, end = _share_of_tiles(total, thread, threads)
+    for first in range(begin, end, tiles):
+        count = min(tiles, end - first)
         inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
         target = (where, pool, y_shape, y, output_shape)
         for c in range(0, o, COLUMNS):
@@ -241,9 +248,9 @@ def _tiles_through_all_weight_steps(
     edge = m + tiles * tile_of(o)
     steps = np.arange(tiles) * tile_of(i)
     if thread < parts:
-        begin, end = share((total + tiles - 1) // tiles, thread, parts)
-        for first in range(begin * tiles, min(end * tiles, total), tiles):
-            count, add = min(tiles, total - first), first > begin * tiles
+        begin, end = _share_of_tiles(total, thread, parts)
+        for first in range(begin, end, tiles):
+            count, add = min(tiles, end - first), first > begin
             inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
             upstream = (dy, where, pooled, dy_shape, output_shape)
             gradients(*upstream, first, count, o, work, m, edge, bias_sums, thread * o)
