@@ -22,6 +22,7 @@ Source: Chellapilla, Puri & Simard, High performance convolutional neural networ
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.bias import bias_gradient
 from minifcn.kernels.matmul import matmul
 from minifcn.kernels.rectify import rectify, rectify_backward
 from minifcn.kernels.team import share, team, two
@@ -127,8 +128,7 @@ def weight_gradient(x, dy, window, dw, db=None):
             matmul(cols.T, upstream, part)
             dw[..., _slice(group, dy.shape[3], window.groups)] += part.reshape(*dw.shape[:3], -1)
     if db is not None:
-        # Row by row: a float32 sum of few numbers at a time loses little.
-        db[...] = dy.sum(axis=1).sum(axis=(0, 1))
+        bias_gradient(dy, db)
 
 
 def input_gradient(dy, w, window, dx, gate=None):

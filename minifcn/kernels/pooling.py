@@ -105,14 +105,14 @@ def max_pool_2x2(thread, threads, x, y, where):
         top, bottom = x[n, 2 * i], x[n, 2 * i + tall]
         for j in range(Wo):
             wide = 2 * j + 1 < W
+            a, b, d, e = top[2 * j], top[2 * j + wide], bottom[2 * j], bottom[2 * j + wide]
+            out, at = y[n, i, j], where[n, i, j]
             for c in range(C):
-                a, b = top[2 * j, c], top[2 * j + wide, c]
-                d, e = bottom[2 * j, c], bottom[2 * j + wide, c]
-                right, below_right = wide and (b > a or b != b), wide and (e > d or e != e)
-                up, down = b if right else a, e if below_right else d
-                lower = tall and (down > up or down != down)
-                y[n, i, j, c] = down if lower else up
-                where[n, i, j, c] = (3 if below_right else 2) if lower else (1 if right else 0)
+                right, below_right = wide & ((b[c] > a[c]) | (b[c] != b[c])), wide & ((e[c] > d[c]) | (e[c] != e[c]))
+                up, down = b[c] if right else a[c], e[c] if below_right else d[c]
+                lower = tall & ((down > up) | (down != down))
+                out[c] = down if lower else up
+                at[c] = (3 if below_right else 2) if lower else (1 if right else 0)
 
 
 @team
@@ -128,13 +128,16 @@ def max_pool_2x2_backward(thread, threads, dy, where, y, gated, dx):
         i, u = divmod(h, 2)
         for w in range(W):
             j, v = divmod(w, 2)
+            out = dx[n, h, w]
             if i < Ho and j < Wo:
+                upstream, largest, at, here = dy[n, i, j], y[n, i, j], where[n, i, j], np.uint8(2 * u + v)
                 for c in range(C):
-                    here = where[n, i, j, c] == 2 * u + v and (not gated or y[n, i, j, c] > 0)
-                    dx[n, h, w, c] = dy[n, i, j, c] if here else 0
+                    value = upstream[c]
+                    passes = (at[c] == here) & ((not gated) | (largest[c] > 0))
+                    out[c] = value if passes else 0
             else:
                 for c in range(C):
-                    dx[n, h, w, c] = 0
+                    out[c] = 0
 
 
 @team

@@ -14,7 +14,8 @@ def rectify_definition(x):
 def rectify(thread, threads, x, y):
     """y = max(x, 0). A NaN stays a NaN."""
     begin, end = share(x.size, thread, threads)
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(x.size):
         y[i] = 0 if x[i] < 0 else x[i]
 
 
@@ -22,5 +23,6 @@ def rectify(thread, threads, x, y):
 def rectify_backward(thread, threads, dy, y, dx):
     """dx = dy where y > 0, else 0."""
     begin, end = share(y.size, thread, threads)
-    for i in range(begin, end):
+    dy, y, dx = dy[begin:end], y[begin:end], dx[begin:end]
+    for i in range(y.size):
         dx[i] = dy[i] if y[i] > 0 else 0

@@ -10,6 +10,7 @@ Stride and dilation 1, one group.
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.bias import bias_gradient
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import (
     COLUMNS,
@@ -109,7 +110,7 @@ def weight_gradient(x, dy, padding, dw, db=None):
     with memory.scratch(get_threads() * (pixels + ROWS) * COLUMNS) as (panels,):
         _tap_gradients(*arguments, panels, dw.reshape(-1), dw.shape)
     if db is not None:
-        db[...] = dy.sum(axis=(0, 1, 2))
+        bias_gradient(dy, db)
 
 
 @team

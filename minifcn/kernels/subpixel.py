@@ -20,7 +20,7 @@ from minifcn.kernels.im2col import col2im, im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, own, share, team, two
-from minifcn.kernels.vector import LANES, clear, copy, load, store
+from minifcn.kernels.vector import LANES, clear, copy, load, store, transpose
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 
@@ -31,8 +31,8 @@ def transposed_convolve(x, w, stride, padding, y):
     rows = -(-JOB // plan.blocks[1])  # of blocks, so that a job is large enough
     size = -(-rows * plan.blocks[1] // ROWS) * ROWS * plan.width + COLUMNS
     weights = stride[0] * plan.strips * COLUMNS * plan.K
-    with memory.scratch(plan.patches, weights, get_threads() * size) as (cols, panels, work):
-        plan.cut(x, cols)
+    with memory.scratch(plan.copied, weights, get_threads() * size) as (cols, panels, work):
+        cols = plan.cut(x, cols)
         _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels)
         arguments = cols, plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
         _paint(*arguments, work, y.reshape(-1), y.shape)
@@ -46,21 +46,21 @@ def input_gradient(dy, w, stride, padding, dx):
     rows = -(-4 * JOB // plan.blocks[1])  # so that the weights, read once for each job, are few beside it
     size = rows * line + -(-rows * plan.blocks[1] // ROWS) * ROWS * strips * COLUMNS
     weights = stride[0] * strips * plan.width * COLUMNS
-    with memory.scratch(plan.patches, weights, get_threads() * size) as (cols, panels, work):
+    with memory.scratch(plan.copied, weights, get_threads() * size) as (cols, panels, work):
         _pack_turned(w.reshape(-1), w.shape, stride, plan.m, plan.width, strips, panels)
         arguments = plan.blocks, plan.K, stride, padding, panels, strips, rows
-        _collect(dy.reshape(-1), dy.shape, *arguments, work, cols)
-        dx[...] = 0
-        plan.add(cols, dx)
+        _collect(dy.reshape(-1), dy.shape, *arguments, work, cols if plan.copied else dx.reshape(-1))
+        if plan.copied:
+            dx[...] = 0
+            plan.add(cols, dx)
 
 
 def weight_gradient(dy, x, stride, padding, dw):
     """dw (kh, kw, C_out, C_in) of `transposed_convolve`, given dy, the gradient of its output, and its input x."""
     plan = _Plan(x, dy, dw.shape, stride)
     size = get_threads() * (DEPTH + plan.K + ROWS) * plan.strips * COLUMNS
-    with memory.scratch(plan.patches, plan.patches, size) as (cols, turned, work):
-        plan.cut(x, cols)
-        _turn(cols, plan.K, turned)
+    with memory.scratch(plan.copied, plan.patches, size) as (cols, turned, work):
+        _turn(plan.cut(x, cols), plan.K, turned)
         arguments = turned, plan.blocks, plan.K, plan.m, stride, padding, plan.strips, work
         _unpaint(*arguments, dy.reshape(-1), dy.shape, dw.reshape(-1), dw.shape)
 
@@ -76,10 +76,14 @@ class _Plan:
         self.width = stride[1] * y.shape[3]
         self.strips = -(-self.width // COLUMNS)
         self.patches = x.shape[0] * self.blocks[0] * self.blocks[1] * self.K
+        self.copied = 0 if self.m == (1, 1) else self.patches  # numbers; a patch may just be a pixel
 
     def cut(self, x, cols):
         """x[q - t, r - t'] for all blocks (q, r), the farthest t first."""
+        if not self.copied:
+            return x.reshape(-1)
         im2col(x, *self._patches(x, cols))
+        return cols
 
     def add(self, cols, x):
         """The numbers of all blocks, added to where `cut` takes them from."""
@@ -215,9 +219,7 @@ def _turn(thread, threads, cols, K, turned):
     """The transpose of the patches: a thread sums over them, and reads fastest what lies side by side."""
     depth = cols.size // K
     begin, end = share(depth, thread, threads)
-    for k in range(K):
-        for place in range(begin, end):
-            turned[k * depth + place] = cols[place * K + k]
+    transpose(end - begin, K, cols, begin * K, K, turned, begin, depth)
 
 
 @team

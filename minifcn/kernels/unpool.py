@@ -30,6 +30,7 @@ def gather_2x2(thread, threads, image, where, y):
             a, b, d, e = top[left], top[right], bottom[left], bottom[right]
             at, out = where[n, i, j], y[n, i, j]
             for c in range(C):
-                is_right = at[c] == 1 or at[c] == 3
-                upper, lower = b[c] if is_right else a[c], e[c] if is_right else d[c]
+                p, q, r, s = a[c], b[c], d[c], e[c]  # all four, so that the loop has no branches
+                is_right = (at[c] & 1) != 0
+                upper, lower = q if is_right else p, s if is_right else r
                 out[c] = lower if at[c] > 1 else upper

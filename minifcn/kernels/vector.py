@@ -433,8 +433,8 @@ def clear(count, b, to):
 @kernel
 def transpose(rows, columns, a, at, row, b, to, column):
     """b[to + c column + r] = a[at + r row + c] for so many rows and columns."""
-    for r in range(0, rows, LANES):
-        for c in range(0, columns, LANES):
+    for c in range(0, columns, LANES):
+        for r in range(0, rows, LANES):
             here, there = min(LANES, rows - r), min(LANES, columns - c)
             start, end = at + r * row + c, to + c * column + r
             if here == LANES and there == LANES:

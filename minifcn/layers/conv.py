@@ -14,6 +14,7 @@ import numpy as np
 
 from minifcn import initialize
 from minifcn.kernels import memory
+from minifcn.kernels.bias import add_bias, bias_gradient
 from minifcn.kernels.convolution import (
     ALGORITHMS,
     TRANSPOSED_ALGORITHMS,
@@ -246,7 +247,7 @@ class ConvTranspose2d(_Convolution):
         y = memory.empty(self.output_shape(x.shape), x.dtype)
         transposed_convolve(x, self.params["weight"], self.window, y, self.algorithm)
         if "bias" in self.params:
-            y += self.params["bias"]
+            add_bias(y.reshape(-1, self.out_channels), self.params["bias"])
         return y, x
 
     def backward(self, dy, cache, needs=ALL):
@@ -259,8 +260,7 @@ class ConvTranspose2d(_Convolution):
             grads = self._gradient_buffers(x.dtype)
             transposed_weight_gradient(dy, x, self.window, grads["weight"], self.algorithm)
             if "bias" in grads:
-                # Row by row: a float32 sum of few numbers at a time loses little.
-                grads["bias"][...] = dy.sum(axis=1).sum(axis=(0, 1))
+                bias_gradient(dy, grads["bias"])
         return dx, grads
 
     def output_shape(self, *shapes: Shape) -> Shape:
