@@ -59,20 +59,21 @@ def max_pool(thread, threads, x, y, argmax, kernel_size, stride, padding, dilati
     for r in range(begin, end):
         n, i = divmod(r, Ho)
         for j in range(Wo):
+            largest, where = y[n, i, j], argmax[n, i, j]
             for c in range(C):
-                y[n, i, j, c] = -np.inf
-                argmax[n, i, j, c] = -1
+                largest[c] = -np.inf
+                where[c] = -1
             for u in range(kh):
                 h = i * sh - ph + u * dh
                 for v in range(kw):
                     w = j * sw - pw + v * dw
                     if 0 <= h < H and 0 <= w < W:
+                        pixel, here = x[n, h, w], np.int32(h * W + w)
                         for c in range(C):
-                            value = x[n, h, w, c]
-                            place = argmax[n, i, j, c]
-                            larger = value > y[n, i, j, c] or value != value or place < 0
-                            y[n, i, j, c] = value if larger else y[n, i, j, c]
-                            argmax[n, i, j, c] = h * W + w if larger else place
+                            value, before, place = pixel[c], largest[c], where[c]
+                            larger = (value > before) | (value != value) | (place < 0)
+                            largest[c] = value if larger else before
+                            where[c] = here if larger else place
 
 
 @team

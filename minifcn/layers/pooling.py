@@ -4,6 +4,7 @@ import numpy as np
 
 from minifcn.kernels import memory, pooling
 from minifcn.kernels.window import Window
+from minifcn.layers.activation import ReLU
 from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, short
 
 
@@ -112,8 +113,9 @@ class MaxPool2d(_Pool2d):
             pooling.max_pool_2x2_backward(dy, where, y, through_relu, dx)
         else:
             dx[...] = 0
-            passing = np.where(y > 0, dy, 0) if through_relu else dy
-            pooling.max_pool_backward(passing, where, dx, self._overlapping)
+            if through_relu:
+                dy, _ = ReLU().backward(dy, y)
+            pooling.max_pool_backward(dy, where, dx, self._overlapping)
         return dx, {}
 
     @property
