@@ -113,13 +113,18 @@ def model_rows() -> list[Row]:
 
 
 def convolution_rows() -> list[Row]:
-    """3x3, forward (f) and with all gradients (f+b)."""
+    """3x3, forward (f) and with all gradients (f+b); of a layer that reads photographs, whose gradient nobody wants,
+    also with the weights' gradients alone (f+w)."""
     rows: list[Row] = []
     for N, channels, out, size in CONVOLUTIONS:
         make = partial(Conv2d, channels, out, 3, padding=1, rng=0)
         name, shape = f"conv {N}x{channels}-{out}@{size}", (N, size, size, channels)
         rows.append(LayerRow(f"{name} f", make, shape, backward=False))
-        rows.append(LayerRow(f"{name} f+b", make, shape, backward=True, must=1.5, aim=2.7))
+        wishes = {"must": 1.5, "aim": 2.7}
+        if channels == 3:
+            rows.append(LayerRow(f"{name} f+w", make, shape, True, image_gradient=False, **wishes))
+            wishes = {}
+        rows.append(LayerRow(f"{name} f+b", make, shape, True, **wishes))
     return rows
 
 

@@ -30,11 +30,13 @@ NUMPY_ML = "conv 8x16-16@64 f+b"  # the one row where numpy-ml takes part: it ne
 
 @dataclass
 class LayerRow(Row):
-    """A convolution or transposed convolution: forward, or forward and the gradients of all that it reads."""
+    """A convolution or transposed convolution: forward, or forward and the gradients of all that it reads; of the
+    first layer of a network without `image_gradient`, which nobody reads."""
 
     make: Callable[[], Conv2d | ConvTranspose2d]
     input_shape: tuple[int, int, int, int]
     backward: bool
+    image_gradient: bool = True
 
     def contestants(self):
         found = [Contestant(OURS, "", self._ours)]
@@ -50,7 +52,7 @@ class LayerRow(Row):
     def work(self) -> Work:
         net = Network()
         net.add("layer", self.make())
-        return network_work(net, self.input_shape, self.backward, image_gradient=True)
+        return network_work(net, self.input_shape, self.backward, self.image_gradient)
 
     def data(self) -> tuple[Conv2d | ConvTranspose2d, np.ndarray, np.ndarray]:
         """The layer, its input, and the gradient of its output."""
@@ -62,7 +64,7 @@ class LayerRow(Row):
 
     def _ours(self):
         layer, x, dy = self.data()
-        needs = ("input",) if layer.frozen else ("input", "parameters")
+        needs = ("input",) * self.image_gradient + ("parameters",) * (not layer.frozen)
 
         def forward():
             return layer.forward(x)[0]
@@ -73,7 +75,8 @@ class LayerRow(Row):
 
         def both_results():
             y, dx, grads = both()
-            return {"output": y, **of_gradients({**({} if layer.frozen else grads), "input": dx})}
+            arrays = {**({} if layer.frozen else grads), **({"input": dx} if self.image_gradient else {})}
+            return {"output": y, **of_gradients(arrays)}
 
         return Ready(both, both_results) if self.backward else Ready(forward, lambda: {"output": forward()})
 
@@ -86,7 +89,8 @@ class LayerRow(Row):
         x, dy = (torch_twin.images_to_torch(array, layout) for array in (x, dy))
         module = torch_twin.translate(layer, channelwise).to(memory_format=torch_twin.LAYOUTS[layout])
         wanted = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        inputs = [*wanted.values(), x.requires_grad_(self.backward)]
+        if self.backward and self.image_gradient:
+            wanted["input"] = x.requires_grad_()
 
         def forward():
             with torch.inference_mode():
@@ -94,15 +98,17 @@ class LayerRow(Row):
 
         def both():
             y = module(x)
-            return y, torch.autograd.grad(y, inputs, dy)
+            return y, torch.autograd.grad(y, [*wanted.values()], dy)
 
         def forward_results() -> Results:
             return {"output": torch_twin.images_from_torch(forward())}
 
         def both_results() -> Results:
-            y, (*grads, dx) = both()
-            arrays = {name: torch_twin.weight_from_torch(g) for name, g in zip(wanted, grads)}
-            arrays["input"] = torch_twin.images_from_torch(dx)
+            y, grads = both()
+            arrays = {
+                name: (torch_twin.images_from_torch if name == "input" else torch_twin.weight_from_torch)(g)
+                for name, g in zip(wanted, grads)
+            }
             return {"output": torch_twin.images_from_torch(y), **of_gradients(arrays)}
 
         return Ready(both, both_results) if self.backward else Ready(forward, forward_results)

@@ -5,7 +5,7 @@ All algorithms compute the same sums, in different orders:
 
     im2col      anything; float64 too                                    im2col.py
     direct      one group; for few channels or large kernels             direct.py
-    winograd    3x3 at stride 1: a quarter of the multiplications        winograd.py
+    winograd    3x3 and more at stride 1: fewer multiplications          winograd.py
     small_map   stride 1, maps hardly larger than the kernel             small_map.py
     interlaced  dilated: as plain ones of the pixels that meet           interlaced.py
     subpixel    transposed convolutions: their stride cuts the kernel into phases      subpixel.py
@@ -25,7 +25,8 @@ from minifcn.kernels.window import Window
 ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map", "interlaced")
 TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
 COPYING = 1.25  # what the time for a product becomes if patches are copied for it
-SMALL = 1 << 20  # bytes of weights that stay in the cache
+SMALL = 1 << 20  # bytes of weights that stay in the cache;
+PIECES = 3 << 20  # and of those of a kernel in pieces of 3x3, of which more come from further away
 SMALL_MAP = 10 * 10  # pixels of a map whose sums stay there
 TRANSFORMING = 2  # what the time for the products of tiles becomes if they are transformed for it, and back;
 WEIGHTS = 300  # multiplications that take as long as to transform the kernel of two channels
@@ -36,7 +37,7 @@ def fits(algorithm: str, window: Window) -> bool:
     plain = window.groups == 1 and window.dilation == (1, 1)
     return {
         "direct": window.groups == 1,
-        "winograd": plain and window.kernel_size == (3, 3) and window.stride == (1, 1),
+        "winograd": plain and min(window.kernel_size) >= 3 and window.stride == (1, 1),
         "small_map": plain and window.stride == (1, 1),
         "interlaced": _deals(window),
         "subpixel": plain,
@@ -71,8 +72,10 @@ def _costs(window, shape, output_shape) -> dict[str, float]:
     cost["im2col"] = (COPYING if copies else 1) * taps * _blocks(N * Ho * Wo)
     if copies and fits("small_map", window) and Ho * Wo <= SMALL_MAP:
         cost["small_map"] = small_map.products(shape, output_shape, window.kernel_size, window.padding)
-    if fits("winograd", window):
-        cost["winograd"] = TRANSFORMING * 36 * _blocks(N * -(-Ho // 4) * -(-Wo // 4)) + WEIGHTS
+    pieces = math.prod(-(-k // 3) for k in window.kernel_size)
+    if fits("winograd", window) and (pieces == 1 or pieces * 36 * shape[3] * C_out * 4 <= PIECES):
+        tiles = _blocks(N * -(-Ho // 4) * -(-Wo // 4))
+        cost["winograd"] = TRANSFORMING * 36 * tiles * (3 * pieces + 1) / 4 + pieces * WEIGHTS
     return cost
 
 

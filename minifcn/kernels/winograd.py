@@ -1,4 +1,4 @@
-"""Convolution with 3x3 kernels at stride 1, by Winograd's F(4x4, 3x3): a quarter of the multiplications.
+"""Convolution with kernels of 3x3 and more at stride 1, by Winograd's F(4x4, 3x3): a quarter of the multiplications.
 
 The output is cut into tiles of 4x4 pixels; each needs 6x6 pixels of the input. With the transforms of
 winograd_tiles.py, number by number,
@@ -10,6 +10,9 @@ and summed over the input channels that is, for each of the 36 numbers, a matrix
 
     dx = the convolution of dy with the kernels turned by half a turn, channels in and out exchanged
     dw = Gᵀ [Vᵀ · M] G      M = A dy Aᵀ of the output tile's gradient, summed over the tiles
+
+A larger kernel falls into pieces of 3x3, with zeros at its end: M is the sum of their products, each with V of the
+image moved by as much as the piece lies inside the kernel. For 7x7 that is half the multiplications.
 
 What lies between the transforms should never leave a thread's cache. So each thread takes a block of tiles
 through all steps, one panel of output channels after the other. With many channels and few tiles it would read
@@ -55,7 +58,7 @@ CHUNK = 64  # input channels whose weights are transformed at a time
 def convolve(x, w, bias, padding, y, relu=False):
     """y = x convolved with w, plus bias; of that max(0, y) with `relu`.
 
-    x (N, H, W, C_in), w (3, 3, C_in, C_out), y (N, Ho, Wo, C_out). y[n, i, j] sees x from row i - padding[0] and
+    x (N, H, W, C_in), w (kh, kw, C_in, C_out), y (N, Ho, Wo, C_out). y[n, i, j] sees x from row i - padding[0] and
     column j - padding[1] on; a negative padding leaves the first pixels out.
     """
     _convolve(x, w, False, bias, padding, y.shape, y, relu)
@@ -70,7 +73,7 @@ def convolve_and_pool(x, w, bias, padding, size, y, where):
 
 def input_gradient(dy, w, padding, dx, gate=None, where=None):
     """dx of `convolve`, given dy; 0 where the array `gate` is not positive. With `where`, dy is pooled."""
-    padding = 2 - padding[0], 2 - padding[1]
+    padding = w.shape[0] - 1 - padding[0], w.shape[1] - 1 - padding[1]
     _convolve(dy, w, True, None, padding, dx.shape, dx, False, gate, where, unpool=where is not None)
 
 
@@ -83,13 +86,15 @@ def _convolve(
     C_in, C_out = x.shape[3], y.shape[3]
     i, o = _padded(C_in), _padded(C_out)
     where = NOWHERE if where is None else where.reshape(-1)
-    weights = w.reshape(-1), w.shape, turned
+    w = _in_pieces(w, turned)
+    weights, pieces = (w.reshape(-1), w.shape, turned), w.shape[0] * w.shape[1] // 9
     source = x.reshape(-1), where, unpool, x.shape, output_shape, padding
     finish = *finishing(bias, relu, gate, o), where, pool, y.shape, y.reshape(-1)
-    total, tiles, alone = _blocks(output_shape, i, o)
+    total, tiles, alone = _blocks(output_shape, i, o, pieces)
     edge = 36 * max(i, COLUMNS)  # for a tile that is cut out at the border
     if alone:
-        size = 36 * C_in * o + tiles * tile_size(i) + 36 * matrix_size(tiles, COLUMNS) + edge
+        matrices = 36 if pieces == 1 else 36 * -(-o // COLUMNS)
+        size = pieces * 36 * C_in * o + tiles * tile_size(i) + matrices * matrix_size(tiles, COLUMNS) + edge
         with memory.scratch(get_threads() * size) as (work,):
             _tiles_through_all_steps(*source, i, *weights, *finish, o, total, tiles, work)
         return
@@ -104,26 +109,27 @@ def _convolve(
 
 
 def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
-    """dw (3, 3, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy; or of
+    """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy; or of
     `convolve_and_pool`."""
-    C_in, C_out = dw.shape[2:]
-    i, o = _padded(C_in), _padded(C_out)
+    kh, kw, C_in, C_out = dw.shape
+    rows, columns, i, o = -(-kh // 3), -(-kw // 3), _padded(C_in), _padded(C_out)
+    pieces = rows * columns
     shape = dy.shape if where is None else (dy.shape[0], *size, C_out)
     source = x.reshape(-1), NOWHERE, False, x.shape, shape, padding
     upstream = dy.reshape(-1), NOWHERE if where is None else where.reshape(-1), where is not None, dy.shape
-    total, tiles, alone = _blocks(shape, i, o, sums=True)
+    total, tiles, alone = _blocks(shape, i, o, pieces, sums=True)
     bias_sums = np.zeros((get_threads(), o), np.float32)
-    whole = (i, o) == (C_in, C_out)
-    padded = dw if whole else np.empty((3, 3, i, o), np.float32)
+    whole = (3 * rows, 3 * columns, i, o) == dw.shape
+    padded = dw if whole else np.empty((3 * rows, 3 * columns, i, o), np.float32)
     edge, threads = 36 * max(i, o), get_threads()
     if alone:
         parts = min(threads, -(-total // GRAIN))
         size = tiles * (tile_size(i) + tile_size(o)) + edge
-        with memory.scratch(threads * size, parts * 36 * i * o) as (work, sums):
+        with memory.scratch(threads * size, parts * pieces * 36 * i * o) as (work, sums):
             _tiles_through_all_weight_steps(
-                *source, *upstream, i, o, total, tiles, work, parts, sums, bias_sums.reshape(-1)
+                *source, *upstream, i, o, rows, columns, total, tiles, work, parts, sums, bias_sums.reshape(-1)
             )
-            _finish_weights(sums, parts, i, o, padded.reshape(-1))
+            _finish_weights(sums, parts, i, o, rows, columns, padded.reshape(-1))
     else:
         sizes = tiles * tile_size(i) + threads * edge, tiles * tile_size(o) + threads * edge
         with memory.scratch(*sizes, threads * 36 * matrix_size(2 * CHUNK, 2 * COLUMNS)) as (v, m, work):
@@ -133,7 +139,7 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
                 _share_gradients(*upstream, shape, first, count, o, m, bias_sums.reshape(-1))
                 _weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
     if not whole:
-        dw[...] = padded[:, :, :C_in, :C_out]
+        dw[...] = padded[:kh, :kw, :C_in, :C_out]
     if db is not None:
         db[...] = bias_sums.sum(axis=0)[:C_out]
 
@@ -142,10 +148,19 @@ def _padded(n):
     return -(-n // GRAIN) * GRAIN
 
 
-def _blocks(shape, i, o, sums=False):
+def _in_pieces(w, turned):
+    """The kernel with zeros behind it, so that it falls into pieces of 3x3; before it if it will be turned."""
+    kh, kw = w.shape[:2]
+    down, right = -kh % 3, -kw % 3
+    if down == right == 0:
+        return w
+    return np.pad(w, ((down, 0), (right, 0), (0, 0), (0, 0)) if turned else ((0, down), (0, right), (0, 0), (0, 0)))
+
+
+def _blocks(shape, i, o, pieces, sums=False):
     """How many tiles there are, how many to take at a time, and whether each thread takes its own: if it then
-    has fewer bytes to fetch. `sums` is the other way round: V and M are what is read, and the weights'
-    gradients are kept."""
+    has fewer bytes to fetch, and for all kernels of several pieces. `sums` is the other way round: V and M are what
+    is read, and the weights' gradients are kept."""
     N, H, W, _ = shape
     total, threads = N * -(-H // 4) * -(-W // 4), get_threads()
     there = _padded(-(-total // threads))
@@ -154,7 +169,7 @@ def _blocks(shape, i, o, sums=False):
     least = LEAST if weights * 4 <= CACHE else 2 * LEAST
     tiles = min(there, max(room, least), MOST)
     fewer = weights * -(-there // tiles) <= images * -(-o // (COLUMNS * threads))
-    alone = weights * 4 <= CACHE if sums else fewer
+    alone = pieces > 1 or (weights * 4 <= CACHE if sums else fewer)
     return total, tiles if alone else min(_padded(total), MOST), alone
 
 
@@ -196,27 +211,35 @@ def _tiles_through_all_steps(
 ):
     shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
     C_in, matrix, w_shape = shape[3], matrix_of(tiles, COLUMNS), four(w_shape)
+    across = w_shape[1] // 3
+    pieces, size = w_shape[0] // 3 * across, 36 * C_in * o
     u = thread * (work.size // threads)
-    v = u + 36 * C_in * o
+    v = u + pieces * size
     m = v + tiles * tile_of(i)
-    edge = m + 36 * matrix
+    edge = m + (1 if pieces == 1 else (o + COLUMNS - 1) // COLUMNS) * 36 * matrix
     steps, taps = np.arange(C_in), np.empty(9 * LANES * LANES, np.float32)
-    for c in range(0, o, COLUMNS):  # each thread for itself: to fetch them from the other takes as long
-        width = min(COLUMNS, o - c)
-        transform(w, w_shape, turned, 0, C_in, c, width, taps, work, u + 36 * c * C_in, width, C_in * width)
+    for piece in range(pieces):  # each thread for itself: to fetch them from the other takes as long
+        for c in range(0, o, COLUMNS):
+            width, to = min(COLUMNS, o - c), u + piece * size + 36 * c * C_in
+            place = 3 * (piece // across), 3 * (piece % across)
+            transform(w, w_shape, place, turned, 0, C_in, c, width, taps, work, to, width, C_in * width)
     begin, end = _share_of_tiles(total, thread, threads)
     for first in range(begin, end, tiles):
-        count = min(tiles, end - first)
-        inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
-        target = (where, pool, y_shape, y, output_shape)
-        for c in range(0, o, COLUMNS):
-            width = min(COLUMNS, o - c)
-            for position in range(36):
-                panel, to = u + c * 36 * C_in + position * C_in * width, m + position * matrix
-                products(
-                    work, v + position * i, i, count, 0, C_in, work, panel, width, work, to, width, steps, False
-                )
-            outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
+        count, target = min(tiles, end - first), (where, pool, y_shape, y, output_shape)
+        for piece in range(pieces):
+            begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
+            inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
+            for c in range(0, o, COLUMNS):
+                width, sums = min(COLUMNS, o - c), m + (0 if pieces == 1 else c // COLUMNS * 36 * matrix)
+                for position in range(36):
+                    a, to = v + position * i, sums + position * matrix
+                    panel = u + piece * size + c * 36 * C_in + position * C_in * width
+                    products(
+                        work, a, i, count, 0, C_in, work, panel, width, work, to, width, steps, piece > 0
+                    )
+                if piece + 1 == pieces:
+                    result = (relu, gated, gate, *target, first, count, c, width, width, edge)
+                    outputs(work, sums, matrix, bias, *result)
 
 
 @team
@@ -235,6 +258,8 @@ def _tiles_through_all_weight_steps(
     dy_shape,
     i,
     o,
+    down,
+    across,
     total,
     tiles,
     work,
@@ -251,31 +276,35 @@ def _tiles_through_all_weight_steps(
         begin, end = _share_of_tiles(total, thread, parts)
         for first in range(begin, end, tiles):
             count, add = min(tiles, end - first), first > begin
-            inputs(x, where_in, unpooling, shape, output_shape, padding, first, count, i, work, v, edge)
             upstream = (dy, where, pooled, dy_shape, output_shape)
             gradients(*upstream, first, count, o, work, m, edge, bias_sums, thread * o)
-            for position in range(36):
-                a, to = v + position * i, (thread * 36 + position) * i * o
-                for c in range(0, o, COLUMNS):
-                    width, b = min(COLUMNS, o - c), m + position * o + c
-                    weight_products(
-                        work, a, i, work, b, width, tile_of(o), count, steps, sums, to + c, o, add
-                    )
+            for piece in range(down * across):
+                begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
+                inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
+                matrices = (thread * down * across + piece) * 36
+                for position in range(36):
+                    a, to = v + position * i, (matrices + position) * i * o
+                    for c in range(0, o, COLUMNS):
+                        width, b = min(COLUMNS, o - c), m + position * o + c
+                        weight_products(
+                            work, a, i, work, b, width, tile_of(o), count, steps, sums, to + c, o, add
+                        )
 
 
 @team
-def _finish_weights(thread, threads, sums, parts, i, o, dw):
-    """dw = Gᵀ [the sum of the threads' parts] G."""
-    total = np.empty(36 * LANES, np.float32)
-    begin, end = share(i * o // LANES, thread, threads)
+def _finish_weights(thread, threads, sums, parts, i, o, down, across, dw):
+    """dw = Gᵀ [the sum of the threads' parts] G, piece by piece."""
+    total, size, pieces = np.empty(36 * LANES, np.float32), i * o, down * across
+    begin, end = share(pieces * size // LANES, thread, threads)
     for job in range(begin, end):
-        at = job * LANES
+        piece, at = divmod(job * LANES, size)
         for position in range(36):
-            value = load(sums, position * i * o + at)
+            value = load(sums, (piece * 36 + position) * size + at)
             for part in range(1, parts):
-                value = value + load(sums, (part * 36 + position) * i * o + at)
+                value = value + load(sums, ((part * pieces + piece) * 36 + position) * size + at)
             store(total, position * LANES, value)
-        kernel_gradient_tile(total, 0, LANES, dw, at, 3 * i * o, i * o, False)
+        to = (piece // across * 3 * across + piece % across) * 3 * size + at
+        kernel_gradient_tile(total, 0, LANES, dw, to, 3 * across * size, size, False)
 
 
 # ---------------------------------------------------------------- all threads share V
@@ -337,7 +366,7 @@ def _panels_through_the_rest(
         width = min(COLUMNS, o - c)
         for k in range(0, C_in, CHUNK):
             depth = min(CHUNK, C_in - k)
-            transform(w, w_shape, turned, k, depth, c, width, taps, work, 0, width, size)
+            transform(w, w_shape, (0, 0), turned, k, depth, c, width, taps, work, 0, width, size)
             for position in range(36):
                 to, panel = m + position * matrix, position * size
                 products(

@@ -37,12 +37,15 @@ tile_of, matrix_of = kernel(tile_size), kernel(matrix_size)  # the same within k
 
 
 @kernel
-def transform(w, shape, turned, k, count, c, columns, taps, u, to, width, step):
+def transform(w, shape, piece, turned, k, count, c, columns, taps, u, to, width, step):
     """U = G w Gᵀ of `count` input channels from k on and `columns` output channels from c on, zeros for those that
     w has not; turned: of `input_gradient`. Number p of a kernel goes to u[to + p step], channel by channel, the
-    input channels `width` apart."""
-    _, _, w_in, w_out = shape
-    C_out = w_in if turned else w_out
+    input channels `width` apart. `piece` is where the 3x3 taps begin, in rows and columns of the kernel."""
+    kh, kw, w_in, w_out = shape
+    C_out, row = w_in if turned else w_out, kw * w_in * w_out
+    first_tap = piece[0] * kw + piece[1]
+    if turned:
+        first_tap = kh * kw - 1 - first_tap
     for part in range(0, columns, LANES):
         there = max(0, min(LANES, C_out - c - part))
         if there < LANES:
@@ -50,20 +53,21 @@ def transform(w, shape, turned, k, count, c, columns, taps, u, to, width, step):
         for first in range(0, count, LANES):
             channels = min(LANES, count - first)
             for tap in range(9):
+                step_to_tap = tap // 3 * kw + tap % 3
                 if turned:
-                    at = ((8 - tap) * w_in + c + part) * w_out + k + first
+                    at = ((first_tap - step_to_tap) * w_in + c + part) * w_out + k + first
                     transpose(there, channels, w, at, w_out, taps, tap * LANES, 9 * LANES)
                 elif there < LANES:
                     for q in range(channels):
-                        at = (tap * w_in + k + first + q) * w_out + c + part
+                        at = ((first_tap + step_to_tap) * w_in + k + first + q) * w_out + c + part
                         copy(there, w, at, taps, (9 * q + tap) * LANES)
             for q in range(channels):
                 place = to + (first + q) * width + part
                 if turned or there < LANES:
                     kernel_tile(taps, 9 * q * LANES, 3 * LANES, LANES, u, place, step)
                 else:
-                    at = (k + first + q) * w_out + c + part
-                    kernel_tile(w, at, 3 * w_in * w_out, w_in * w_out, u, place, step)
+                    at = (first_tap * w_in + k + first + q) * w_out + c + part
+                    kernel_tile(w, at, row, w_in * w_out, u, place, step)
 
 
 @kernel

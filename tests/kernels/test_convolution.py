@@ -155,7 +155,11 @@ def working(band, pixels, block=None):
     with mock.patch.multiple(im2col, BAND=band, PIXELS=pixels), contextlib.ExitStack() as stack:
         if block is not None:
             stack.enter_context(
-                mock.patch.object(winograd, "_blocks", lambda shape, *_, **__: (tiles(shape), *block))
+                mock.patch.object(
+                    winograd,
+                    "_blocks",
+                    lambda shape, i, o, pieces, **_: (tiles(shape), block[0], block[1] or pieces > 1),
+                )
             )
         yield
 
@@ -371,7 +375,8 @@ def test_what_is_chosen_fits(case):
         ("direct", Window((1, 1)), (8, 2, 2, 256), 256),
         ("im2col", Window((1, 1)), (1, 8, 8, 1024), 1024),
         ("direct", Window(THREE, padding=(2, 2), dilation=(2, 2)), (8, 9, 9, 128), 128),
-        ("direct", Window((7, 7), padding=(3, 3)), (8, 64, 64, 16), 16),
+        ("winograd", Window((7, 7), padding=(3, 3)), (8, 64, 64, 16), 16),
+        ("direct", Window((7, 7), padding=(3, 3)), (8, 64, 64, 3), 16),
         ("im2col", Window(THREE, padding=SAME, groups=2), (8, 32, 32, 64), 64),
         ("interlaced", Window(THREE, padding=(2, 2), dilation=(2, 2)), (8, 32, 32, 64), 64),
     ],
@@ -388,7 +393,8 @@ def test_what_fits():
         return {name for name in names if fits(name, Window(*arguments, **options))} - {"im2col"}
 
     assert fitting(THREE, padding=(1, 0)) == {"direct", "winograd", "small_map", "subpixel"}
-    assert fitting((3, 5)) == {"direct", "small_map", "subpixel"}
+    assert fitting((3, 5)) == {"direct", "winograd", "small_map", "subpixel"}
+    assert fitting((2, 5)) == {"direct", "small_map", "subpixel"}
     assert fitting(THREE, stride=(1, 2)) == {"direct", "subpixel"}
     assert fitting(THREE, dilation=(2, 1)) == {"direct", "interlaced"}
     assert fitting(THREE, padding=(2, 1), dilation=(2, 2)) == {"direct"}

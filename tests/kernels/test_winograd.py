@@ -136,10 +136,10 @@ def products(x, w, dy, window, algorithm):
     return y, dx, dw
 
 
-def relative_errors(N, H, W, C_in, C_out, seed=0):
+def relative_errors(N, H, W, C_in, C_out, seed=0, kernel=3):
     """Of y, dx and dw, for normal numbers: the largest error as a part of the largest number."""
-    rng, window = np.random.default_rng(seed), Window((3, 3), padding=(1, 1))
-    shapes = (N, H, W, C_in), (3, 3, C_in, C_out), (N, H, W, C_out)
+    rng, window = np.random.default_rng(seed), Window((kernel,) * 2, padding=(kernel // 2,) * 2)
+    shapes = (N, H, W, C_in), (kernel, kernel, C_in, C_out), (N, H, W, C_out)
     arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
     exact = products(*(array.astype(np.float64) for array in arrays), window, "im2col")
     found = products(*arrays, window, "winograd")
@@ -152,6 +152,12 @@ shapes = [(1, 12, 12, 512, 16), (1, 12, 12, 16, 512), (2, 64, 64, 16, 16), (1, 4
 @pytest.mark.parametrize("shape", shapes)
 def test_rounding(shape):
     y, dx, dw = relative_errors(*shape)
+    assert y < 1e-5 and dx < 1e-4 and dw < 1e-4
+
+
+@pytest.mark.parametrize("kernel", [5, 7, 9])
+def test_rounding_of_larger_kernels(kernel):
+    y, dx, dw = relative_errors(1, 12, 13, 40, 24, kernel=kernel)
     assert y < 1e-5 and dx < 1e-4 and dw < 1e-4
 
 
