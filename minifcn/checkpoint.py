@@ -6,6 +6,7 @@ class names, the mean, the step, the history — is JSON under "meta". Nothing i
 
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class Checkpoint:
             raise InputError(f"{path} has no {error}: it is not a checkpoint of minifcn") from None
         except (OSError, ValueError, TypeError, AttributeError, EOFError) as error:
             raise InputError(f"{path} is not a whole checkpoint of minifcn: {error}") from None
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, tokenize.TokenError) as error:
             raise InputError(f"{path} is cut off or damaged: {error}") from None
 
     def _check(self) -> None:

@@ -24,12 +24,12 @@ from minifcn.kernels.window import Window
 
 ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map", "interlaced")
 TRANSPOSED_ALGORITHMS = ("auto", "im2col", "subpixel")
-COPYING = 1.25  # what the time for a product becomes if patches are copied for it
+COPYING = 1.45  # what the time for a product becomes if patches are copied for it
 SMALL = 1 << 20  # bytes of weights that stay in the cache;
 PIECES = 3 << 20  # and of those of a kernel in pieces of 3x3, of which more come from further away
 SMALL_MAP = 10 * 10  # pixels of a map whose sums stay there
-TRANSFORMING = 2  # what the time for the products of tiles becomes if they are transformed for it, and back;
-WEIGHTS = 300  # multiplications that take as long as to transform the kernel of two channels
+TRANSFORMING = 2.2  # what the time for the products of tiles becomes if they are transformed for it, and back;
+WEIGHTS = 200  # multiplications that take as long as to transform the kernel of two channels
 
 
 def fits(algorithm: str, window: Window) -> bool:
