@@ -18,7 +18,7 @@ import numpy as np
 from minifcn.geometry import IMAGE
 from minifcn.kernels import jit
 from minifcn.kernels.finite import all_finite
-from minifcn.network import Run, fuse
+from minifcn.network import Run
 from minifcn.training import Training
 
 FORWARDS, BACKWARDS = "forwards", "backwards"

@@ -113,8 +113,8 @@ def model_rows() -> list[Row]:
 
 
 def convolution_rows() -> list[Row]:
-    """3x3, forward (f) and with all gradients (f+b); of a layer that reads photographs, whose gradient nobody wants,
-    also with the weights' gradients alone (f+w)."""
+    """3x3, forward (f) and with all gradients (f+b). Of a layer that reads photographs nobody wants the input's
+    gradient: there also without it (f+w)."""
     rows: list[Row] = []
     for N, channels, out, size in CONVOLUTIONS:
         make = partial(Conv2d, channels, out, 3, padding=1, rng=0)

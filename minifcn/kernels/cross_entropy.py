@@ -10,7 +10,7 @@ import numpy as np
 from minifcn.kernels.elementary import exp, log
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import share, team
-from minifcn.kernels.vector import transpose
+from minifcn.kernels.transpose import transpose
 
 PIXELS = 128  # in a block; whatever the threads, so that they do not change the order of the sum
 

@@ -16,7 +16,8 @@ from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
-from minifcn.kernels.vector import LANES, clear, copy, fetch_run_to_write, load, store, transpose
+from minifcn.kernels.transpose import transpose
+from minifcn.kernels.vector import LANES, clear, copy, fetch_run_to_write, load, store
 
 GROUP = 64  # output pixels at a time, about: for each group all weights are read
 

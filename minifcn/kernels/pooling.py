@@ -109,7 +109,8 @@ def max_pool_2x2(thread, threads, x, y, where):
             a, b, d, e = top[2 * j], top[2 * j + wide], bottom[2 * j], bottom[2 * j + wide]
             out, at = y[n, i, j], where[n, i, j]
             for c in range(C):
-                right, below_right = wide & ((b[c] > a[c]) | (b[c] != b[c])), wide & ((e[c] > d[c]) | (e[c] != e[c]))
+                right = wide & ((b[c] > a[c]) | (b[c] != b[c]))
+                below_right = wide & ((e[c] > d[c]) | (e[c] != e[c]))
                 up, down = b[c] if right else a[c], e[c] if below_right else d[c]
                 lower = tall & ((down > up) | (down != down))
                 out[c] = down if lower else up

@@ -20,7 +20,8 @@ from minifcn.kernels.im2col import col2im, im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, own, share, team, two
-from minifcn.kernels.vector import LANES, clear, copy, load, store, transpose
+from minifcn.kernels.transpose import transpose
+from minifcn.kernels.vector import LANES, clear, copy, load, store
 
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 

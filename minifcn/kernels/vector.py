@@ -63,7 +63,8 @@ def _address(context, builder, array_type, array, index, kind=_LLVM_VECTOR):
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
-def _load(context, builder, array_type, array, index, count=None):
+def load_lanes(context, builder, array_type, array, index, count=None):
+    """Generate the instruction of `load` or, with a count, of `load_part`."""
     address = _address(context, builder, array_type, array, index)
     if count is None:
         return builder.load(address, align=4)
@@ -73,7 +74,8 @@ def _load(context, builder, array_type, array, index, count=None):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
-def _store(context, builder, array_type, array, index, value, count=None):
+def store_lanes(context, builder, array_type, array, index, value, count=None):
+    """Generate the instruction of `store` or `store_part`."""
     address = _address(context, builder, array_type, array, index)
     if count is None:
         builder.store(value, address, align=4)
@@ -97,7 +99,7 @@ def load(typing, array, index):
     """The LANES numbers of the flat float32 array from `index` on."""
 
     def generate(context, builder, signature, args):
-        return _load(context, builder, signature.args[0], *args)
+        return load_lanes(context, builder, signature.args[0], *args)
 
     return _vector(array, types.intp), generate
 
@@ -107,7 +109,7 @@ def load_part(typing, array, index, count):
     """The first `count` of them, and zeros."""
 
     def generate(context, builder, signature, args):
-        return _load(context, builder, signature.args[0], *args)
+        return load_lanes(context, builder, signature.args[0], *args)
 
     return _vector(array, types.intp, types.intp), generate
 
@@ -117,7 +119,7 @@ def store(typing, array, index, value):
     """Write the vector to the flat float32 array from `index` on."""
 
     def generate(context, builder, signature, args):
-        _store(context, builder, signature.args[0], *args)
+        store_lanes(context, builder, signature.args[0], *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _vector), generate
@@ -128,7 +130,7 @@ def store_part(typing, array, index, value, count):
     """Write its first `count` numbers, and leave alone what lies behind them."""
 
     def generate(context, builder, signature, args):
-        _store(context, builder, signature.args[0], *args)
+        store_lanes(context, builder, signature.args[0], *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _vector, types.intp), generate
@@ -272,55 +274,6 @@ def store_bytes(typing, array, index, value):
     return types.void(array, types.intp, _vector), generate
 
 
-def _turning(part):
-    @intrinsic
-    def turn(typing, a, at, row, b, to, column, rows, columns):
-        """b[to + c column + r] = a[at + r row + c], for LANES rows and columns, or for the first ones.
-
-        Two vectors can change places of halves: the upper half of one for the lower half of the other. Done with
-        halves, then with quarters and so on down to single numbers, that turns the square on its side.
-        """
-
-        def generate(context, builder, signature, args):
-            a, at, row, b, to, column, rows, columns = args
-            a_type, b_type, index, lane = signature.args[0], signature.args[3], at.type, ir.IntType(32)
-
-            def vector(k, kind, array, first, step, many, of):
-                """Where vector k starts and how many lanes it has; one that is not there has none, at the first."""
-                start = builder.add(first, builder.mul(step, index(k)))
-                if not part:
-                    return kind, array, start, None
-                there = builder.icmp_signed("<", index(k), many)
-                start, count = (builder.select(there, *pair) for pair in ((start, first), (of, index(0))))
-                return kind, array, start, count
-
-            vectors = []
-            for r in range(LANES):
-                vectors.append(_load(context, builder, *vector(r, a_type, a, at, row, rows, columns)))
-            size = 1
-            while size < LANES:
-                lower = [k if not k & size else LANES + k - size for k in range(LANES)]
-                upper = [k + size if not k & size else LANES + k for k in range(LANES)]
-                masks = [ir.Constant(ir.VectorType(lane, LANES), mask) for mask in (lower, upper)]
-                for k in range(LANES):
-                    if not k & size:
-                        pair = vectors[k], vectors[k + size]
-                        vectors[k], vectors[k + size] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-                size *= 2
-            for c, value in enumerate(vectors):
-                *place, count = vector(c, b_type, b, to, column, columns, rows)
-                _store(context, builder, *place, value, count)
-            return context.get_dummy_value()
-
-        whole = types.intp
-        return types.void(a, whole, whole, b, whole, whole, whole, whole), generate
-
-    return turn
-
-
-_turn, _turn_part = _turning(part=False), _turning(part=True)
-
-
 def _elementwise(operation, instruction):
     @intrinsic
     def apply(typing, a, b):
@@ -373,23 +326,10 @@ def _part_inside(access):
     return store_inside if access is store_part else load_inside
 
 
-def _square_inside(turn):
-    @njit
-    def turn_inside(a, at, row, b, to, column, rows, columns):
-        for array, first, step, many, of in ((a, at, row, rows, columns), (b, to, column, columns, rows)):
-            last = first + (many - 1) * step
-            if min(first, last) < 0 or max(first, last) + of > array.size:
-                raise IndexError("a square that is turned reaches outside its array")
-        turn(a, at, row, b, to, column, rows, columns)
-
-    return turn_inside
-
-
 if CHECKED:
     load, store, broadcast = _inside(load, LANES), _inside(store, LANES), _inside(broadcast, 1)
     load_bytes, store_bytes = _inside(load_bytes, LANES), _inside(store_bytes, LANES)
     load_part, store_part = _part_inside(load_part), _part_inside(store_part)
-    _turn, _turn_part = _square_inside(_turn), _square_inside(_turn_part)
 
 
 # ---------------------------------------------------------------- runs of numbers
@@ -428,16 +368,3 @@ def clear(count, b, to):
         store(b, to + k, zero)
     if whole < count:
         store_part(b, to + whole, zero, count - whole)
-
-
-@kernel
-def transpose(rows, columns, a, at, row, b, to, column):
-    """b[to + c column + r] = a[at + r row + c] for so many rows and columns."""
-    for c in range(0, columns, LANES):
-        for r in range(0, rows, LANES):
-            here, there = min(LANES, rows - r), min(LANES, columns - c)
-            start, end = at + r * row + c, to + c * column + r
-            if here == LANES and there == LANES:
-                _turn(a, start, row, b, end, column, LANES, LANES)
-            else:
-                _turn_part(a, start, row, b, end, column, here, there)

@@ -1,4 +1,4 @@
-"""Convolution with kernels of 3x3 and more at stride 1, by Winograd's F(4x4, 3x3): a quarter of the multiplications.
+"""Convolution with kernels of 3x3 and more at stride 1, by Winograd's F(4x4, 3x3): fewer multiplications.
 
 The output is cut into tiles of 4x4 pixels; each needs 6x6 pixels of the input. With the transforms of
 winograd_tiles.py, number by number,
@@ -30,29 +30,24 @@ Source: Lavin & Gray, Fast algorithms for convolutional neural networks (2016).
 import numpy as np
 
 from minifcn.kernels import memory
-from minifcn.kernels.jit import get_threads, kernel
+from minifcn.kernels.jit import get_threads
 from minifcn.kernels.matmul import COLUMNS, DEPTH, finishing
-from minifcn.kernels.team import four, own, share, team, two
-from minifcn.kernels.vector import LANES, load, store
-from minifcn.kernels.winograd_steps import (
-    gradients,
-    inputs,
-    matrix_of,
-    matrix_size,
-    outputs,
-    products,
-    tile_of,
-    tile_size,
-    transform,
-    weight_products,
+from minifcn.kernels.winograd_alone import (
+    finish_weights,
+    tiles_through_all_steps,
+    tiles_through_all_weight_steps,
 )
-from minifcn.kernels.winograd_tiles import kernel_gradient_tile
+from minifcn.kernels.winograd_shared import (
+    panels_through_the_rest,
+    share_gradients,
+    share_inputs,
+    weight_panels,
+)
+from minifcn.kernels.winograd_steps import CHUNK, GRAIN, matrix_size, tile_size
 
-GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
 CACHE = 1 << 20  # bytes: what a thread's second cache holds at the least,
 TILES = 256 << 10  # and how much of it a block of tiles should take,
-LEAST, MOST = 32, DEPTH  # but so many tiles (twice as many if the weights come from further away), and no more
-CHUNK = 64  # input channels whose weights are transformed at a time
+LEAST, MOST = 32, DEPTH  # but so many tiles, twice as many if the weights are larger than it, and no more
 
 
 def convolve(x, w, bias, padding, y, relu=False):
@@ -96,16 +91,14 @@ def _convolve(
         matrices = 36 if pieces == 1 else 36 * -(-o // COLUMNS)
         size = pieces * 36 * C_in * o + tiles * tile_size(i) + matrices * matrix_size(tiles, COLUMNS) + edge
         with memory.scratch(get_threads() * size) as (work,):
-            _tiles_through_all_steps(*source, i, *weights, *finish, o, total, tiles, work)
+            tiles_through_all_steps(*source, i, *weights, *finish, o, total, tiles, work)
         return
     size = 36 * (matrix_size(CHUNK, COLUMNS) + matrix_size(tiles, COLUMNS)) + edge
     with memory.scratch(tiles * tile_size(i) + get_threads() * edge, get_threads() * size) as (v, work):
         for first in range(0, total, tiles):
             count = min(tiles, total - first)
-            _share_inputs(*source, first, count, i, v)
-            _panels_through_the_rest(
-                v, output_shape, first, count, i, *weights, *finish, C_in, o, tiles, work
-            )
+            share_inputs(*source, first, count, i, v)
+            panels_through_the_rest(v, output_shape, first, count, i, *weights, *finish, C_in, o, tiles, work)
 
 
 def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
@@ -126,18 +119,29 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
         parts = min(threads, -(-total // GRAIN))
         size = tiles * (tile_size(i) + tile_size(o)) + edge
         with memory.scratch(threads * size, parts * pieces * 36 * i * o) as (work, sums):
-            _tiles_through_all_weight_steps(
-                *source, *upstream, i, o, rows, columns, total, tiles, work, parts, sums, bias_sums.reshape(-1)
+            tiles_through_all_weight_steps(
+                *source,
+                *upstream,
+                i,
+                o,
+                rows,
+                columns,
+                total,
+                tiles,
+                work,
+                parts,
+                sums,
+                bias_sums.reshape(-1),
             )
-            _finish_weights(sums, parts, i, o, rows, columns, padded.reshape(-1))
+            finish_weights(sums, parts, i, o, rows, columns, padded.reshape(-1))
     else:
         sizes = tiles * tile_size(i) + threads * edge, tiles * tile_size(o) + threads * edge
         with memory.scratch(*sizes, threads * 36 * matrix_size(2 * CHUNK, 2 * COLUMNS)) as (v, m, work):
             for first in range(0, total, tiles):
                 count = min(tiles, total - first)
-                _share_inputs(*source, first, count, i, v)
-                _share_gradients(*upstream, shape, first, count, o, m, bias_sums.reshape(-1))
-                _weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
+                share_inputs(*source, first, count, i, v)
+                share_gradients(*upstream, shape, first, count, o, m, bias_sums.reshape(-1))
+                weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
     if not whole:
         dw[...] = padded[:kh, :kw, :C_in, :C_out]
     if db is not None:
@@ -154,7 +158,9 @@ def _in_pieces(w, turned):
     down, right = -kh % 3, -kw % 3
     if down == right == 0:
         return w
-    return np.pad(w, ((down, 0), (right, 0), (0, 0), (0, 0)) if turned else ((0, down), (0, right), (0, 0), (0, 0)))
+    return np.pad(
+        w, ((down, 0), (right, 0), (0, 0), (0, 0)) if turned else ((0, down), (0, right), (0, 0), (0, 0))
+    )
 
 
 def _blocks(shape, i, o, pieces, sums=False):
@@ -171,232 +177,3 @@ def _blocks(shape, i, o, pieces, sums=False):
     fewer = weights * -(-there // tiles) <= images * -(-o // (COLUMNS * threads))
     alone = pieces > 1 or (weights * 4 <= CACHE if sums else fewer)
     return total, tiles if alone else min(_padded(total), MOST), alone
-
-
-# ---------------------------------------------------------------- each thread takes tiles through all steps
-
-
-@kernel
-def _share_of_tiles(total, thread, threads):
-    begin, end = share((total + GRAIN - 1) // GRAIN, thread, threads)
-    return begin * GRAIN, min(end * GRAIN, total)
-
-
-@team
-def _tiles_through_all_steps(
-    thread,
-    threads,
-    x,
-    where_in,
-    unpooling,
-    shape,
-    output_shape,
-    padding,
-    i,
-    w,
-    w_shape,
-    turned,
-    bias,
-    relu,
-    gated,
-    gate,
-    where,
-    pool,
-    y_shape,
-    y,
-    o,
-    total,
-    tiles,
-    work,
-):
-    shape, output_shape, padding, y_shape = four(shape), four(output_shape), two(padding), four(y_shape)
-    C_in, matrix, w_shape = shape[3], matrix_of(tiles, COLUMNS), four(w_shape)
-    across = w_shape[1] // 3
-    pieces, size = w_shape[0] // 3 * across, 36 * C_in * o
-    u = thread * (work.size // threads)
-    v = u + pieces * size
-    m = v + tiles * tile_of(i)
-    edge = m + (1 if pieces == 1 else (o + COLUMNS - 1) // COLUMNS) * 36 * matrix
-    steps, taps = np.arange(C_in), np.empty(9 * LANES * LANES, np.float32)
-    for piece in range(pieces):  # each thread for itself: to fetch them from the other takes as long
-        for c in range(0, o, COLUMNS):
-            width, to = min(COLUMNS, o - c), u + piece * size + 36 * c * C_in
-            place = 3 * (piece // across), 3 * (piece % across)
-            transform(w, w_shape, place, turned, 0, C_in, c, width, taps, work, to, width, C_in * width)
-    begin, end = _share_of_tiles(total, thread, threads)
-    for first in range(begin, end, tiles):
-        count, target = min(tiles, end - first), (where, pool, y_shape, y, output_shape)
-        for piece in range(pieces):
-            begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
-            inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
-            for c in range(0, o, COLUMNS):
-                width, sums = min(COLUMNS, o - c), m + (0 if pieces == 1 else c // COLUMNS * 36 * matrix)
-                for position in range(36):
-                    a, to = v + position * i, sums + position * matrix
-                    panel = u + piece * size + c * 36 * C_in + position * C_in * width
-                    products(
-                        work, a, i, count, 0, C_in, work, panel, width, work, to, width, steps, piece > 0
-                    )
-                if piece + 1 == pieces:
-                    result = (relu, gated, gate, *target, first, count, c, width, width, edge)
-                    outputs(work, sums, matrix, bias, *result)
-
-
-@team
-def _tiles_through_all_weight_steps(
-    thread,
-    threads,
-    x,
-    where_in,
-    unpooling,
-    shape,
-    output_shape,
-    padding,
-    dy,
-    where,
-    pooled,
-    dy_shape,
-    i,
-    o,
-    down,
-    across,
-    total,
-    tiles,
-    work,
-    parts,
-    sums,
-    bias_sums,
-):
-    shape, output_shape, padding, dy_shape = four(shape), four(output_shape), two(padding), four(dy_shape)
-    v = thread * (work.size // threads)
-    m = v + tiles * tile_of(i)
-    edge = m + tiles * tile_of(o)
-    steps = np.arange(tiles) * tile_of(i)
-    if thread < parts:
-        begin, end = _share_of_tiles(total, thread, parts)
-        for first in range(begin, end, tiles):
-            count, add = min(tiles, end - first), first > begin
-            upstream = (dy, where, pooled, dy_shape, output_shape)
-            gradients(*upstream, first, count, o, work, m, edge, bias_sums, thread * o)
-            for piece in range(down * across):
-                begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
-                inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
-                matrices = (thread * down * across + piece) * 36
-                for position in range(36):
-                    a, to = v + position * i, (matrices + position) * i * o
-                    for c in range(0, o, COLUMNS):
-                        width, b = min(COLUMNS, o - c), m + position * o + c
-                        weight_products(
-                            work, a, i, work, b, width, tile_of(o), count, steps, sums, to + c, o, add
-                        )
-
-
-@team
-def _finish_weights(thread, threads, sums, parts, i, o, down, across, dw):
-    """dw = Gᵀ [the sum of the threads' parts] G, piece by piece."""
-    total, size, pieces = np.empty(36 * LANES, np.float32), i * o, down * across
-    begin, end = share(pieces * size // LANES, thread, threads)
-    for job in range(begin, end):
-        piece, at = divmod(job * LANES, size)
-        for position in range(36):
-            value = load(sums, (piece * 36 + position) * size + at)
-            for part in range(1, parts):
-                value = value + load(sums, ((part * pieces + piece) * 36 + position) * size + at)
-            store(total, position * LANES, value)
-        to = (piece // across * 3 * across + piece % across) * 3 * size + at
-        kernel_gradient_tile(total, 0, LANES, dw, to, 3 * across * size, size, False)
-
-
-# ---------------------------------------------------------------- all threads share V
-
-
-@team
-def _share_inputs(thread, threads, x, where, unpooling, shape, output_shape, padding, first, count, i, v):
-    begin, end = share(count, thread, threads)
-    shape, output_shape, padding = four(shape), four(output_shape), two(padding)
-    edge, to, first = v.size - (thread + 1) * 36 * i, begin * tile_of(i), first + begin
-    inputs(x, where, unpooling, shape, output_shape, padding, first, end - begin, i, v, to, edge)
-
-
-@team
-def _share_gradients(thread, threads, dy, where, pooled, dy_shape, shape, first, count, o, m, bias_sums):
-    begin, end = share(count, thread, threads)
-    edge, to, first = m.size - (thread + 1) * 36 * o, begin * tile_of(o), first + begin
-    upstream = (dy, where, pooled, four(dy_shape), four(shape))
-    gradients(*upstream, first, end - begin, o, m, to, edge, bias_sums, thread * o)
-
-
-@team
-def _panels_through_the_rest(
-    thread,
-    threads,
-    v,
-    output_shape,
-    first,
-    count,
-    i,
-    w,
-    w_shape,
-    turned,
-    bias,
-    relu,
-    gated,
-    gate,
-    where,
-    pool,
-    y_shape,
-    y,
-    C_in,
-    o,
-    tiles,
-    work,
-):
-    w_shape, shape, y_shape, work = (
-        four(w_shape),
-        four(output_shape),
-        four(y_shape),
-        own(work, thread, threads),
-    )
-    taps, steps = np.empty(9 * LANES * LANES, np.float32), np.arange(CHUNK)
-    size, matrix = matrix_of(CHUNK, COLUMNS), matrix_of(tiles, COLUMNS)
-    m = 36 * size
-    edge = m + 36 * matrix
-    begin, end = share((o + COLUMNS - 1) // COLUMNS, thread, threads)
-    for c in range(begin * COLUMNS, min(end * COLUMNS, o), COLUMNS):
-        width = min(COLUMNS, o - c)
-        for k in range(0, C_in, CHUNK):
-            depth = min(CHUNK, C_in - k)
-            transform(w, w_shape, (0, 0), turned, k, depth, c, width, taps, work, 0, width, size)
-            for position in range(36):
-                to, panel = m + position * matrix, position * size
-                products(
-                    v, position * i, i, count, k, depth, work, panel, width, work, to, width, steps, k > 0
-                )
-        target = (where, pool, y_shape, y, shape)
-        outputs(work, m, matrix, bias, relu, gated, gate, *target, first, count, c, width, width, edge)
-
-
-@team
-def _weight_panels(thread, threads, v, i, m, o, count, add, work, dw):
-    """A job is so many input and output channels that what is read of V and M pays, but each thread has a job."""
-    rows, columns = 2 * CHUNK, 2 * COLUMNS
-    if (i + rows - 1) // rows * ((o + columns - 1) // columns) < threads:
-        rows, columns = CHUNK, COLUMNS
-    work, steps, size = own(work, thread, threads), np.arange(count) * tile_of(i), matrix_of(rows, columns)
-    chunks = (i + rows - 1) // rows
-    begin, end = share(chunks * ((o + columns - 1) // columns), thread, threads)
-    for job in range(begin, end):
-        panel, chunk = divmod(job, chunks)
-        c, k = panel * columns, chunk * rows
-        width, channels = min(columns, o - c), min(rows, i - k)
-        for position in range(36):
-            a, to = position * i + k, position * size
-            for part in range(0, width, COLUMNS):
-                b, wide = position * o + c + part, min(COLUMNS, width - part)
-                weight_products(
-                    v, a, channels, m, b, wide, tile_of(o), count, steps, work, to + part, width, False
-                )
-        for lane in range(channels):
-            for part in range(0, width, LANES):
-                to = (k + lane) * o + c + part
-                kernel_gradient_tile(work, lane * width + part, size, dw, to, 3 * i * o, i * o, add)

@@ -8,7 +8,8 @@ Names: `channels` are padded to whole vectors; `to`, `at`, `edge` are places in 
 
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.matmul import ROWS, eight_rows, strip
-from minifcn.kernels.vector import LANES, clear, copy, fetch_run, fetch_run_to_write, transpose
+from minifcn.kernels.transpose import transpose
+from minifcn.kernels.vector import LANES, clear, copy, fetch_run, fetch_run_to_write
 from minifcn.kernels.winograd_tiles import (
     cut,
     gradient_tile,
@@ -20,6 +21,9 @@ from minifcn.kernels.winograd_tiles import (
     pooled_output_tile,
     unpool,
 )
+
+GRAIN = 16  # channels and tiles are padded to a multiple of this: whole vectors and whole blocks of rows
+CHUNK = 64  # input channels whose weights are transformed at a time
 
 # How far apart tiles lie, and how far the 36 matrices. Not at a power of two: they would share few places in
 # the caches.

@@ -19,7 +19,6 @@ from minifcn.kernels.vector import (
     splat,
     store,
     store_part,
-    transpose,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -102,25 +101,11 @@ def test_a_part_of_a_vector_leaves_alone_what_lies_behind_it(count, i, j):
     np.testing.assert_array_equal(y, expected)
 
 
-@given(
-    rows=st.integers(0, 2 * LANES + 3), columns=st.integers(0, 2 * LANES + 3), gap=offsets, i=offsets, j=offsets
-)
-def test_transpose(rows, columns, gap, i, j):
-    """So many rows and columns, which may lie further apart than they are long; nothing else is written."""
-    matrix = np.arange(rows * (columns + gap), dtype=np.float32).reshape(rows, columns + gap)
-    x = np.concatenate([np.full(i, -2, np.float32), matrix.ravel()])
-    y = np.full(j + columns * (rows + gap), -1, np.float32)
-    expected = y.copy()
-    expected[j:].reshape(columns, rows + gap)[:, :rows] = matrix[:, :columns].T
-    transpose(rows, columns, x, i, columns + gap, y, j, rows + gap)
-    np.testing.assert_array_equal(y, expected)
-
-
 SCRIPT = """
 import sys
 import numpy as np
 from minifcn.kernels.jit import CHECKED, kernel
-from minifcn.kernels.vector import LANES, load, load_part, store, store_part, transpose
+from minifcn.kernels.vector import LANES, load, load_part, store, store_part
 
 @kernel
 def copy(x, i, y, j):
@@ -145,12 +130,6 @@ for i, j in ((LANES + 2, 0), (0, LANES + 6)):
         copy_three(x, i, y, j)
     except IndexError as error:
         print(error)
-transpose(2, 3, x, 0, 3, y, 0, 2)
-for rows in (1 + len(x) // 3, LANES):
-    try:
-        transpose(rows, 3, x, 0, 3, y, 0, 2)
-    except IndexError as error:
-        print(error)
 """
 
 
@@ -169,6 +148,4 @@ def test_the_checked_mode_finds_an_access_outside_an_array(tmp_path):
         "0 -1 a vector store reaches outside its array",
         "a part of a vector that is loaded reaches outside its array",
         "a part of a vector that is stored reaches outside its array",
-        "a square that is turned reaches outside its array",
-        "a square that is turned reaches outside its array",
     ]
