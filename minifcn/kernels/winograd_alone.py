@@ -1,7 +1,7 @@
 """Winograd's convolution (winograd.py) where each thread takes its own tiles through all steps.
 
-It takes a block of them at a time, so that what lies between the steps never leaves its cache. Each has the transformed
-weights for itself, and of larger kernels those of all pieces.
+It takes a block of them at a time, so that what lies between the steps never leaves its cache. Each has the
+transformed weights for itself, and of larger kernels those of all pieces.
 """
 
 import numpy as np
