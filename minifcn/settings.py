@@ -46,7 +46,7 @@ class Settings:
     optimizer: str = _option("adam", "optimiser", OPTIMIZERS)
     lr: float = _option(0.0, "learning rate, at its highest; 0 means 0.004 for adam and 0.02 for sgd")
     schedule: str = _option("one-cycle", "the learning rate over time", tuple(SCHEDULES))
-    steps: int = _option(1300, "how many batches to learn from")
+    steps: int = _option(1400, "how many batches to learn from")
     batch_size: int = _option(0, "images in a batch; 0 means 8 on small toys, otherwise 4")
     crop: int = _option(
         0, "train on random square pieces of this many pixels; 0 means whole images, but for buildings 256"
