@@ -273,7 +273,7 @@ class Network:
         for name in keep:
             if name not in self.nodes and name != IMAGE:
                 raise ValueError(f"there is no layer {name!r}; there are {', '.join(self.nodes)}")
-        runs = fuse(self.nodes, keep)
+        runs = self.runs if keep == [self.output] else fuse(self.nodes, keep)
         last_reader: dict[str, str] = {}
         needed = set(keep)
         for run in reversed(runs):

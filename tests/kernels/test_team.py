@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from minifcn.kernels import jit
 from minifcn.kernels.team import four, share, team, two
@@ -37,6 +40,30 @@ def test_shares_cover_all_jobs_once_and_are_equal(jobs, threads):
     assert [begin for begin, _ in shares] == ends[:-1] and ends[-1] == jobs
     sizes = [end - begin for begin, end in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+@intrinsic
+def counter(typing, array):
+    """The address of the array's count of references, 0 if it has none."""
+
+    def generate(context, builder, signature, args):
+        found = context.make_array(signature.args[0])(context, builder, args[0]).meminfo
+        return builder.ptrtoint(found, ir.IntType(64))
+
+    return types.int64(array), generate
+
+
+@team
+def note_counters(thread, threads, x, sizes, counters):
+    counters[thread, 0], counters[thread, 1], counters[thread, 2] = counter(x), counter(sizes), counter(counters)
+
+
+@pytest.mark.skipif(jit.CHECKED, reason="checked kernels run one after the other, as Numba calls them")
+def test_threads_count_no_references(threads):
+    """Their counters would lie in one cache line, which the processors would take from each other."""
+    counters = np.full((threads, 3), -1)
+    note_counters(np.zeros(3), (1, 2), counters)
+    assert not counters.any()
 
 
 @team
