@@ -55,7 +55,11 @@ def counter(typing, array):
 
 @team
 def note_counters(thread, threads, x, sizes, counters):
-    counters[thread, 0], counters[thread, 1], counters[thread, 2] = counter(x), counter(sizes), counter(counters)
+    counters[thread, 0], counters[thread, 1], counters[thread, 2] = (
+        counter(x),
+        counter(sizes),
+        counter(counters),
+    )
 
 
 @pytest.mark.skipif(jit.CHECKED, reason="checked kernels run one after the other, as Numba calls them")
