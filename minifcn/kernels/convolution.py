@@ -28,10 +28,8 @@ COPYING = 1.45  # what the time for a product becomes if patches are copied for 
 SMALL = 1 << 20  # bytes of weights that stay in the cache;
 PIECES = 3 << 20  # and of those of a kernel in pieces of 3x3, of which more come from further away
 SMALL_MAP = 10 * 10  # pixels of a map whose sums stay there
-TRANSFORMING = (
-    2.2  # what the time for the products of tiles becomes if they are transformed for it, and back;
-)
-WEIGHTS = 200  # multiplications that take as long as to transform the kernel of two channels
+TRANSFORMING = 2.2  # what the time for the products of tiles becomes, transforms included,
+WEIGHTS = 200  # and so many multiplications take as long as to transform the kernel of two channels
 
 
 def fits(algorithm: str, window: Window) -> bool:

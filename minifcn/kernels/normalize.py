@@ -7,11 +7,10 @@ few pixels of a RUN are first added up in float32, where vectors of sums stay in
 
 import numpy as np
 
+from minifcn.kernels.bias import RUN
 from minifcn.kernels.jit import get_threads
 from minifcn.kernels.team import share, team, two
 from minifcn.kernels.vector import LANES, fma, load_part, splat, store_part
-
-RUN = 32  # pixels
 
 
 def moments_definition(x):

@@ -136,9 +136,7 @@ def _tap_gradients(thread, threads, x, shape, dy, output_shape, padding, panels,
                     for q in range(COLUMNS):
                         panel[depth * COLUMNS + q] = dy[at + q] if q < there else 0
                     depth += 1
-        if (
-            depth == 0 and strip == tap % strips
-        ):  # one of the jobs of this tap, and not always the same thread's
+        if depth == 0 and strip == tap % strips:  # one job of each tap, not always the same thread's
             clear(C * C_out, dw, tap * C * C_out)
         for k in range(0, C if depth else 0, ROWS):
             rows, to = min(ROWS, C - k), (tap * C + k) * C_out + c

@@ -54,10 +54,12 @@ def team(function: Callable) -> Callable:
 
     def launch(*arguments: Any) -> None:
         kinds = _kinds(arguments)
-        if kinds not in compiled:
+        found = compiled.get(kinds)
+        if found is None:
             work = _compile(function, (types.int64, types.int64, *map(_type, arguments)))
-            compiled[kinds] = _loop().address, work.address, work  # which lives as long as its address
-        loop, address, _ = compiled[kinds]
+            # The function itself is kept: it lives as long as its address is called.
+            found = compiled[kinds] = _loop().address, work.address, work
+        loop, address, _ = found
         _run(loop, address, jit.get_threads(), arguments)
 
     return launch

@@ -88,10 +88,8 @@ def store_lanes(context, builder, array_type, array, index, value, count=None):
 
 def _first(builder, count):
     """For every lane whether it is one of the first `count`."""
-    kind, lane = ir.VectorType(count.type, LANES), ir.IntType(32)
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), count, lane(0))
-    counts = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))
-    return builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), counts)
+    lanes = ir.Constant(ir.VectorType(count.type, LANES), list(range(LANES)))
+    return builder.icmp_signed("<", lanes, _in_every_lane(builder, count))
 
 
 @intrinsic
@@ -159,8 +157,8 @@ LINE = 16  # float32 numbers in a cache line
 
 
 def _in_every_lane(builder, number):
-    lane = ir.IntType(32)
-    one = builder.insert_element(ir.Constant(_LLVM_VECTOR, ir.Undefined), number, ir.Constant(lane, 0))
+    kind, lane = ir.VectorType(number.type, LANES), ir.IntType(32)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(lane, 0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(lane, LANES), [0] * LANES))
 
 

@@ -30,6 +30,12 @@ def _share_of_tiles(total, thread, threads):
     return begin * GRAIN, min(end * GRAIN, total)
 
 
+@kernel
+def _taps_of(piece, across):
+    """Where a piece begins in the kernel, of which so many lie side by side."""
+    return 3 * (piece // across), 3 * (piece % across)
+
+
 @team
 def tiles_through_all_steps(
     thread,
@@ -69,13 +75,14 @@ def tiles_through_all_steps(
     for piece in range(pieces):  # each thread for itself: to fetch them from the other takes as long
         for c in range(0, o, COLUMNS):
             width, to = min(COLUMNS, o - c), u + piece * size + 36 * c * C_in
-            place = 3 * (piece // across), 3 * (piece % across)
+            place = _taps_of(piece, across)
             transform(w, w_shape, place, turned, 0, C_in, c, width, taps, work, to, width, C_in * width)
     begin, end = _share_of_tiles(total, thread, threads)
     for first in range(begin, end, tiles):
         count, target = min(tiles, end - first), (where, pool, y_shape, y, output_shape)
         for piece in range(pieces):
-            begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
+            row, column = _taps_of(piece, across)
+            begins = padding[0] - row, padding[1] - column
             inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
             for c in range(0, o, COLUMNS):
                 width, sums = min(COLUMNS, o - c), m + (0 if pieces == 1 else c // COLUMNS * 36 * matrix)
@@ -127,7 +134,8 @@ def tiles_through_all_weight_steps(
             upstream = (dy, where, pooled, dy_shape, output_shape)
             gradients(*upstream, first, count, o, work, m, edge, bias_sums, thread * o)
             for piece in range(down * across):
-                begins = padding[0] - 3 * (piece // across), padding[1] - 3 * (piece % across)
+                row, column = _taps_of(piece, across)
+                begins = padding[0] - row, padding[1] - column
                 inputs(x, where_in, unpooling, shape, output_shape, begins, first, count, i, work, v, edge)
                 matrices = (thread * down * across + piece) * 36
                 for position in range(36):
