@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minifcn.geometry import IMAGE, views
+from minifcn.kernels.recording import unrecorded
 from minifcn.layers.activation import ReLU
 from minifcn.layers.base import Layer, Shape
 from minifcn.layers.conv import Conv2d
@@ -45,6 +46,8 @@ class Run(NamedTuple):
     passed: bool  # of a rectifier: its only reader is such a layer, so backward has nothing left to do
 
     def forward(self, *inputs: np.ndarray, **options: Any) -> Any:
+        if not self.layer.recordable:
+            unrecorded(repr(self.layer))
         if self.rectified:
             options["relu"] = True
         if self.pool is not None:

@@ -39,8 +39,9 @@ class Optimizer:
         self.lr = _in_range("lr", lr)
         self.weight_decay = _in_range("weight_decay", weight_decay)
         dtypes = {w.dtype for w in self.params.values()}
-        if len(dtypes) != 1 or not all(np.issubdtype(dtype, np.floating) for dtype in dtypes):
-            raise TypeError(f"params must be arrays of one floating dtype, found {sorted(map(str, dtypes))}")
+        if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+            found = ", ".join(sorted(map(str, dtypes)))
+            raise TypeError(f"params must be arrays of one type, float32 or float64, found {found}")
         for name, w in self.params.items():
             if not w.flags.c_contiguous:
                 raise ValueError(f"{name} must be contiguous, found shape {w.shape}, strides {w.strides}")
@@ -61,6 +62,10 @@ class Optimizer:
             )
             for name in self.trained
         }
+        self._rates = np.array([self.rates[name] for name in self.trained])
+        self._decays = self.weight_decay * np.array([self.decays[name] for name in self.trained])
+        columns = self.numbers(self.lr * self._rates, self._decays, step=1)
+        self._numbers = np.empty((len(self.trained), len(columns)), *dtypes)  # of each parameter, for this step
 
     def step(self, grads: Mapping[str, np.ndarray], lr: float | None = None) -> None:
         """Update the parameters once; `lr`, if given, is the learning rate of this step.
@@ -69,16 +74,28 @@ class Optimizer:
         Raises ValueError, before anything is updated, for missing or unknown names and for other shapes.
         """
         self._check(grads)
+        self.begin_step(lr)
+        self.update(grads)
+
+    def begin_step(self, lr: float | None = None) -> None:
+        """The first half of a step: count it, and work out the numbers of the update rule."""
         lr = self.lr if lr is None else _in_range("lr", lr)
         self.steps += 1
-        for name, (w, buffers) in self._flat.items():
-            rate, decay = lr * self.rates[name], self.weight_decay * self.decays[name]
-            self.update(w, grads[name].reshape(-1), buffers, rate, decay)
+        for k, column in enumerate(self.numbers(lr * self._rates, self._decays, self.steps)):
+            self._numbers[:, k] = column
 
-    def update(
-        self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
-    ) -> None:
-        """The update rule, on flat arrays. Changes `w` and `buffers`, not `g`."""
+    def update(self, grads: Mapping[str, np.ndarray]) -> None:
+        """The second half: kernels alone, which can be recorded (kernels/recording.py)."""
+        self._check(grads)
+        for (name, (w, buffers)), numbers in zip(self._flat.items(), self._numbers):
+            self.rule(w, np.ascontiguousarray(grads[name]).reshape(-1), *buffers, numbers)
+
+    def numbers(self, lr: np.ndarray, decay: np.ndarray, step: int) -> tuple:
+        """What the rule computes with at that step, given the learning rate and the weight decay of each parameter."""
+        raise NotImplementedError
+
+    def rule(self, w: np.ndarray, g: np.ndarray, *buffers_and_numbers: np.ndarray) -> None:
+        """The update rule, on flat arrays. Changes `w` and the buffers, not `g`."""
         raise NotImplementedError
 
     def state(self) -> dict[str, np.ndarray]:
@@ -140,11 +157,12 @@ class SGD(Optimizer):
         self.buffer_names = ("momentum",) if momentum > 0 else ()
         super().__init__(params, lr, weight_decay, rates, decays)
 
-    def update(
-        self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
-    ) -> None:
-        v = buffers[0] if buffers else np.empty(0, w.dtype)
-        updates.sgd(w, g, v, lr, self.momentum, decay)
+    def numbers(self, lr, decay, step):
+        return lr, self.momentum, decay
+
+    def rule(self, w, g, *buffers_and_numbers):
+        *v, numbers = buffers_and_numbers
+        updates.sgd(w, g, v[0] if v else np.empty(0, w.dtype), numbers)
 
 
 class Adam(Optimizer):
@@ -178,11 +196,11 @@ class Adam(Optimizer):
         self.eps = _in_range("eps", eps)
         super().__init__(params, lr, weight_decay, rates, decays)
 
-    def update(
-        self, w: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], lr: float, decay: float
-    ) -> None:
-        m, v = buffers
-        updates.adam(w, g, m, v, lr, self.betas, self.eps, decay, self.steps)
+    def numbers(self, lr, decay, step):
+        return updates.adam_numbers(lr, self.betas, self.eps, decay, step)
+
+    def rule(self, w, g, *buffers_and_numbers):
+        updates.adam(w, g, *buffers_and_numbers)
 
 
 Schedule = Callable[[int], float]  # the number of the step, from 0, to its learning rate

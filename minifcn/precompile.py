@@ -59,7 +59,7 @@ def work(run: Training, way: str) -> None:
     else:
         grads = {name: np.zeros_like(array) for name, array in run.net.trainable.items()}
         run.optimizer.step(grads, lr=0)
-        run.loss(np.zeros(shapes[run.net.output], np.float32), labels)
+        run.training_step.loss(np.zeros(shapes[run.net.output], np.float32), labels)
         for layer in reversed(runs):
             _forward_and_backward(layer, shapes)
 

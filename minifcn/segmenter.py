@@ -12,6 +12,7 @@ from minifcn.data.palette import VOC_CLASS_NAMES
 from minifcn.errors import InputError
 from minifcn.inference import mirrored
 from minifcn.network import Network
+from minifcn.recorded import Recorded
 
 BATCH_PIXELS = 1 << 18  # evaluate images of one size together, up to this many pixels
 
@@ -21,6 +22,7 @@ class Segmenter:
 
     def __init__(self, net: Network, preprocessing: Preprocessing, class_names: tuple[str, ...]):
         self.net, self.preprocessing, self.class_names = net, preprocessing, class_names
+        self._scores = Recorded(net)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Segmenter":
@@ -65,7 +67,7 @@ class Segmenter:
 
     def inner_labels(self, images: np.ndarray) -> np.ndarray:
         """The same for images (N, H, W, 3) as they are: after valid convolutions some at the borders have none."""
-        return _labels(self.net(self.preprocessing(images)))
+        return _labels(self._scores(self.preprocessing(images)))
 
     def activations(self, image: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The named activations for one image (H, W, 3), each (h, w, C); the output has the size of the image."""

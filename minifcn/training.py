@@ -34,15 +34,14 @@ from minifcn.data import (
     channel_statistics,
     open_folder,
 )
-from minifcn.errors import InputError, NonFiniteError
+from minifcn.errors import InputError
 from minifcn.files import make_folder, replacing
-from minifcn.geometry import IMAGE
-from minifcn.kernels.finite import all_finite
 from minifcn.kernels.jit import set_threads
-from minifcn.network import Network, Tape
+from minifcn.network import Network
 from minifcn.objective import build_loss, is_binary
 from minifcn.segmenter import Segmenter
 from minifcn.settings import Settings
+from minifcn.step import TrainingStep
 
 EVALUATIONS = 15  # in a run, evenly spread
 
@@ -89,9 +88,9 @@ class Training:
             class_weights = CLASS_WEIGHTS[settings.class_weights](training)
         if settings.border_weights:  # they have the weights of the classes in them
             self.training, class_weights = _with_border_weights(training, class_weights), None
-        self.loss = build_loss(settings.loss, class_weights)
         self.schedule = optim.SCHEDULES[settings.schedule](settings.lr, settings.steps)
         self.optimizer = OPTIMIZERS[settings.optimizer](net.trainable, lr=settings.lr)
+        self.training_step = TrainingStep(net, build_loss(settings.loss, class_weights), self.optimizer)
         self.evaluate_every = max(1, math.ceil(settings.steps / EVALUATIONS))
         self.number = 0
         self.history: list[dict[str, float]] = []
@@ -188,13 +187,8 @@ class Training:
         n = self.number
         x, labels = self.batch()
         lr = self.schedule(n)
-        with np.errstate(all="ignore"):  # whatever is not finite is looked for, and said, just below
-            rng = np.random.default_rng((self.settings.seed, n, 2))
-            scores, tape = self.net.forward(x, train=True, rng=rng)
-            value, dscores = self.loss(scores, labels)
-            grads = self.net.backward(dscores, tape)
-        _check_finite(n + 1, value, tape, grads)
-        self.optimizer.step(grads, lr)
+        with np.errstate(all="ignore"):  # whatever is not finite is looked for, and said, before the update
+            value = self.training_step(x, labels, lr, seed=(self.settings.seed, n, 2))
         self.number += 1
         self.losses_since.append(value)
         return Step(self.number, value, lr)
@@ -314,25 +308,6 @@ def _with_border_weights(training: Dataset, class_weights: np.ndarray | None) ->
     if not isinstance(training, WithInstances):
         raise InputError("border_weights needs to know one cell from another; this data has no instances")
     return BorderWeighted(training, (1.0, 1.0) if class_weights is None else class_weights)
-
-
-def _check_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:
-    """Stop on the first number that is not finite, and say where it came from."""
-    if math.isfinite(value) and all(all_finite(grad) for grad in grads.values()):
-        return
-    for name in (IMAGE, *tape.nodes):
-        if not all_finite(tape[name]):
-            raise NonFiniteError(
-                f"step {step}: {name} has a value that is not finite (the loss is {value}). "
-                "A smaller --lr may help; the last checkpoint is as it was"
-            )
-    for name in reversed(grads):  # backward runs from the end, so the last one is where it began
-        if not all_finite(grads[name]):
-            raise NonFiniteError(
-                f"step {step}: the gradient of {name} is not finite (the loss is {value}). "
-                "A smaller --lr may help; the last checkpoint is as it was"
-            )
-    raise NonFiniteError(f"step {step}: the loss is {value}, though every activation is finite")
 
 
 def _as_numbers(statistics: tuple[np.ndarray, float]) -> tuple[tuple[float, ...], float]:

@@ -29,6 +29,8 @@ from minifcn import initialize, losses, models, optim
 from minifcn.kernels.jit import get_threads
 from minifcn.layers import Dropout, MaxPool2d, MaxUnpool2d, ReLU
 from minifcn.network import Network
+from minifcn.recorded import Recorded
+from minifcn.step import TrainingStep
 
 CLASSES = 21
 SGD = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
@@ -127,14 +129,10 @@ class NetworkRow(Row):
 
     def _our_step(self):
         net, (images, labels) = self.make(), image_data(self.image_shape)
-        optimizer, rng = optim.SGD(net.trainable, **SGD), np.random.default_rng(6)
+        training_step = TrainingStep(net, losses.cross_entropy, optim.SGD(net.trainable, **SGD))
 
         def step():
-            scores, tape = net.forward(images, train=True, rng=rng)
-            value, dscores = losses.cross_entropy(scores, labels)
-            grads = net.backward(dscores, tape)
-            optimizer.step(grads)
-            return value, grads
+            return training_step(images, labels), training_step.grads
 
         def results():
             with _without_dropout([net.nodes[name].layer for name in _dropouts(net)]):
@@ -159,7 +157,8 @@ class NetworkRow(Row):
 
     def _our_inference(self):
         net, (images, _) = self.make(), image_data(self.image_shape)
-        return Ready(lambda: net(images), lambda: _both("scores", net(images)))
+        scores = Recorded(net)
+        return Ready(lambda: scores(images), lambda: _both("scores", net(images)))
 
     def _torch_step(self, layout, optimizer_kind, compiled):
         import torch

@@ -29,9 +29,9 @@ def bias_gradient(dy: np.ndarray, db: np.ndarray) -> None:
     if dy.dtype != np.float32:
         bias_gradient_definition(dy, db)
         return
-    sums = np.zeros((get_threads(), db.size))
+    sums = np.empty((get_threads(), db.size))
     _pixel_sums(dy.reshape(-1), (dy.size // db.size, db.size), sums)
-    db[...] = sums.sum(axis=0)
+    add_up(sums, db)
 
 
 @team
@@ -39,6 +39,7 @@ def _pixel_sums(thread, threads, dy, shape, sums):
     pixels, C = two(shape)
     begin, end = share(pixels, thread, threads)
     run, total = np.empty(C, np.float32), sums[thread]
+    total[:] = 0
     for p in range(begin, end, RUN):
         for c in range(0, C, LANES):
             there, value = min(LANES, C - c), splat(np.float32(0))
@@ -47,3 +48,14 @@ def _pixel_sums(thread, threads, dy, shape, sums):
             store_part(run, c, value, there)
         for c in range(C):
             total[c] += run[c]
+
+
+@team
+def add_up(thread, threads, sums, db):
+    """db = the first numbers of each thread's row of `sums`, added up."""
+    begin, end = share(db.size, thread, threads)
+    for c in range(begin, end):
+        total = sums[0, c]
+        for part in range(1, sums.shape[0]):
+            total += sums[part, c]
+        db[c] = total

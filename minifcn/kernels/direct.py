@@ -13,6 +13,7 @@ import functools
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.bias import add_up
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
@@ -47,14 +48,14 @@ def _convolve(x, w, turned, bias, plan, y, relu, gate):
 def weight_gradient(x, dy, window, dw, db=None):
     """dw (kh, kw, C_in, C_out) and, if it is given, db (C_out,) of `convolve`, given dy."""
     plan = _plan(x.shape, dy.shape, window.kernel_size, window.stride, window.padding, window.dilation)
-    bias_sums, threads, taps = np.zeros((get_threads(), plan.columns), np.float32), get_threads(), plan.whole
+    bias_sums, threads, taps = np.empty((get_threads(), plan.columns), np.float32), get_threads(), plan.whole
     images = x.reshape(-1), x.shape, dy.reshape(-1), dy.shape
     size = plan.rows * (plan.row + dy.shape[2] * COLUMNS)
     with memory.scratch(threads * size, threads * taps.size * plan.columns) as (work, sums):
         _weight_rows(*images, *plan.arguments, taps, work, sums, bias_sums.reshape(-1))
         _finish_weights(sums, plan.columns, dw.reshape(-1), dy.shape[3])
     if db is not None:
-        db[...] = bias_sums.sum(axis=0)[: dy.shape[3]]
+        add_up(bias_sums, db)
 
 
 def rows_at_a_time(rows, Wo):
@@ -191,6 +192,7 @@ def _weight_rows(
     shape, (N, Ho, Wo, C_out), kernel, place = four(shape), four(output_shape), four(kernel), four(place)
     work, sums, size = own(work, thread, threads), own(sums, thread, threads), kernel[0] * pitch
     bias_sums = own(bias_sums, thread, threads)
+    clear(columns, bias_sums, 0)
     steps, panel = np.empty(rows * Wo, np.int64), rows * size
     for pixel in range(rows * Wo):
         steps[pixel] = pixel // Wo * size + pixel % Wo * kernel[3] * shape[3]

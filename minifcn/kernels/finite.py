@@ -1,10 +1,13 @@
 """Is every number finite? In one pass over all threads, without an array of answers."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from minifcn.kernels.jit import get_threads
 from minifcn.kernels.team import share, team
 
+INFINITY = np.float32(np.inf).view(np.int32)
 LARGE = 1 << 16  # numbers: from here on it is worth waking the threads
 
 
@@ -24,7 +27,24 @@ def all_finite(x: np.ndarray) -> bool:
         return all_finite_definition(x)
     largest = np.zeros(get_threads(), np.int32)
     _largest(x.reshape(-1).view(np.int32), largest)
-    return bool(largest.max() < np.float32(np.inf).view(np.int32))
+    return are_finite(largest)
+
+
+def finite_marks(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """For each contiguous array marks that tell `are_finite` whether all of its numbers are finite."""
+    flat = [array.reshape(-1) for array in arrays]
+    marks = np.empty((len(flat), get_threads()), np.int32)
+    for x, mark in zip(flat, marks):
+        if x.dtype == np.float32:
+            _largest(x.view(np.int32), mark)
+        else:
+            mark[:] = 0 if all_finite_definition(x) else INFINITY
+    return marks
+
+
+def are_finite(marks: np.ndarray) -> bool:
+    """Whether all numbers of the arrays are finite that the marks are of."""
+    return bool(marks.max(initial=0) < INFINITY)
 
 
 @team

@@ -23,7 +23,9 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.bias import bias_gradient
+from minifcn.kernels.crop import fill, fill_pixels
 from minifcn.kernels.matmul import matmul
+from minifcn.kernels.recording import unrecorded
 from minifcn.kernels.rectify import rectify, rectify_backward
 from minifcn.kernels.team import share, team, two
 
@@ -103,7 +105,10 @@ def col2im(thread, threads, cols, x, first_row, Ho, first_channel, stride, paddi
 
 def convolve(x, w, bias, window, y, relu=False):
     """y = im2col(x) w + bias; of that max(0, y) with `relu`."""
-    y[...] = 0 if bias is None else bias
+    if bias is None:
+        fill(y.reshape(-1), 0)
+    else:
+        fill_pixels(y.reshape(-1, y.shape[3]), bias)
     for group, cols, at in _patches(x, window, y.shape):
         weights = _group_matrix(w, group, window.groups)
         if window.groups == 1:
@@ -118,7 +123,7 @@ def convolve(x, w, bias, window, y, relu=False):
 
 def weight_gradient(x, dy, window, dw, db=None):
     """dw = im2col(x)ᵀ dy, and db, if it is given, the sum of dy over all pixels."""
-    dw[...] = 0
+    fill(dw.reshape(-1), 0)
     for group, cols, at in _patches(x, window, dy.shape):
         upstream = _group_channels(_rows(dy, at), group, window.groups)
         if window.groups == 1:
@@ -135,7 +140,7 @@ def input_gradient(dy, w, window, dx, gate=None):
     """dx = col2im(dy wᵀ); 0 where the array `gate` is not positive."""
     (kh, kw), C = window.kernel_size, dx.shape[3] // window.groups
     _, Ho, Wo, _ = dy.shape
-    dx[...] = 0
+    fill(dx.reshape(-1), 0)
     for first, rows in _bands(dy.shape, kh * kw * C * dx.itemsize):
         at = slice(first * Wo, (first + rows) * Wo)
         for group in range(window.groups):
@@ -184,10 +189,14 @@ def _slice(group, channels, groups):
 
 
 def _group_channels(matrix, group, groups):
+    if groups > 1:
+        unrecorded("groups")
     return np.ascontiguousarray(matrix[:, _slice(group, matrix.shape[1], groups)])
 
 
 def _group_matrix(w, group, groups):
     """The weights of one group as a matrix (kh kw C_in / groups, C_out / groups)."""
+    if groups > 1:
+        unrecorded("groups")
     w = w[..., _slice(group, w.shape[3], groups)]
     return w.reshape(-1, w.shape[3])

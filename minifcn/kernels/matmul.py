@@ -17,6 +17,7 @@ import numpy as np
 
 from minifcn.kernels import memory
 from minifcn.kernels.jit import get_threads, kernel
+from minifcn.kernels.recording import unrecorded
 from minifcn.kernels.team import own, share, team
 from minifcn.kernels.vector import (
     LANES,
@@ -68,6 +69,8 @@ def _flat(matrix):
     """The numbers of a matrix in memory, and how far apart its rows and its columns lie."""
     if matrix.T.flags.c_contiguous and not matrix.flags.c_contiguous:
         return matrix.T.reshape(-1), 1, matrix.shape[0]
+    if not matrix.flags.c_contiguous:
+        unrecorded("a matrix that is copied first")
     return np.ascontiguousarray(matrix).reshape(-1), matrix.shape[1], 1
 
 
@@ -229,13 +232,10 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
 
 
 def finishing(bias, relu, gate, columns):
-    """What `finish` and its like want to know: the bias with zeros up to `columns`, `relu`, whether there is a
-    gate, and the gate as a flat array; any array will do where there is none."""
-    padded = _zeros(columns) if bias is None else bias
-    if padded.size < columns:
-        padded = np.zeros(columns, np.float32)
-        padded[: bias.size] = bias
-    return padded, relu, gate is not None, padded if gate is None else gate.reshape(-1)
+    """What `finish` and its like want to know: the bias, zeros for so many columns if there is none, `relu`,
+    whether there is a gate, and the gate as a flat array; any array will do where there is none."""
+    bias = _zeros(columns) if bias is None else bias
+    return bias, relu, gate is not None, bias if gate is None else gate.reshape(-1)
 
 
 @functools.cache
@@ -250,7 +250,8 @@ def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
     side."""
     zero = splat(np.float32(0))
     for c in range(0, channels, LANES):
-        b, there = load(bias, c), min(LANES, channels - c)
+        there = min(LANES, channels - c)
+        b = load_part(bias, c, there)
         for k in range(count):
             value, place = load(out, at + k * pitch + c) + b, to + k * channels + c
             if relu:

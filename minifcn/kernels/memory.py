@@ -25,15 +25,19 @@ ALIGNMENT = 64  # bytes in a cache line: a vector that lies across two of them t
 def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> np.ndarray:
     """As numpy.empty: an array whose numbers are anything, to be filled."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    dtype = np.dtype(dtype)
+    dtype, reserve = np.dtype(dtype), _here.reserve
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_room(size), shape, dtype))
+    size = _rounded(size) + ALIGNMENT
+    block = _take(size) if reserve is None else reserve.take(size)
+    return np.asarray(_Lease(block, shape, dtype))
 
 
 class _Block:
-    """Memory, and the first address in it that vectors like."""
+    """Memory, the first address in it that vectors like, and whose it is: a Reserve's, or everyone's."""
+
+    reserve: "Reserve | None" = None
 
     def __init__(self, size: int):
         self.memory, self.size = np.empty(size, np.uint8), size
@@ -52,8 +56,12 @@ class _Lease:
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": data}
 
     def __del__(self):
-        if _give_back is not None:  # at the very end, when Python has taken the module apart
+        if _give_back is None:  # at the very end, when Python has taken the module apart
+            return
+        if self.block.reserve is None:
             _give_back(self.block)
+        else:
+            self.block.reserve.give_back(self.block)
 
 
 _lock = threading.RLock()  # an array may be let go while this very thread looks for memory
@@ -67,9 +75,8 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _room(size: int) -> _Block:
+def _take(size: int) -> _Block:
     global _in_use, _kept, _most
-    size = _rounded(size) + ALIGNMENT
     with _lock:
         before = _in_use, _most
         _in_use += size
@@ -100,14 +107,69 @@ def _give_back(block: _Block) -> None:
         _idle.move_to_end(block.size)
 
 
-class _Scratch(threading.local):
+class Reserve:
+    """Memory for one user alone: arrays that are made within `with reserve:` lie in it, and so does their scratch.
+
+    What was used for one of them can be used for the next, but by nobody else before `release`. Of more than `most`
+    bytes there is no reserve: what goes beyond is as any other memory, and `exceeded` says so.
+    """
+
+    def __init__(self, most: int):
+        self.most, self.size, self.exceeded, self.released = most, 0, False, False
+        self._idle: dict[int, list[_Block]] = {}
+
+    def __enter__(self) -> "Reserve":
+        self._outer = _here.reserve, _here.scratch, _here.used
+        _here.reserve, _here.scratch, _here.used = self, np.empty(0, np.float32), 0
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _here.reserve, _here.scratch, _here.used = self._outer
+
+    def owns(self, array: np.ndarray) -> bool:
+        """Whether the array lies in this memory."""
+        owner: object = array
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        return isinstance(owner, _Lease) and owner.block.reserve is self
+
+    def take(self, size: int) -> _Block:
+        with _lock:
+            if self._idle.get(size):
+                return self._idle[size].pop()
+            block = _take(size)
+            self.exceeded |= self.size + size > self.most
+            if not self.exceeded:
+                block.reserve, self.size = self, self.size + size
+            return block
+
+    def give_back(self, block: _Block) -> None:
+        with _lock:
+            if self.released:
+                block.reserve = None
+                _give_back(block)
+            else:
+                self._idle.setdefault(block.size, []).append(block)
+
+    def release(self) -> None:
+        """From now on it is everyone's: what lies idle at once, the rest as soon as its arrays are let go."""
+        with _lock:
+            self.released = True
+            for blocks in self._idle.values():
+                for block in blocks:
+                    self.give_back(block)
+            self._idle.clear()
+
+
+class _Here(threading.local):
     """Each Python thread has its own."""
 
-    memory = np.empty(0, np.float32)
-    used = 0  # numbers
+    reserve: Reserve | None = None
+    scratch = np.empty(0, np.float32)
+    used = 0  # numbers of the scratch
 
 
-_scratch = _Scratch()
+_here = _Here()
 
 
 class scratch:
@@ -123,16 +185,16 @@ class scratch:
         self.sizes = sizes
 
     def __enter__(self) -> list[np.ndarray]:
-        step, start = ALIGNMENT // 4, _scratch.used
+        step, start = ALIGNMENT // 4, _here.used
         self.before, starts = start, []
         for size in self.sizes:
             starts.append(start)
             start += -(-size // step) * step
-        if start > _scratch.memory.size:
+        if start > _here.scratch.size:
             # Arrays that are in use keep the old memory alive.
-            _scratch.memory = empty(max(2 * _scratch.memory.size, start, LARGE))
-        memory, _scratch.used = _scratch.memory, start
+            _here.scratch = empty(max(2 * _here.scratch.size, start, LARGE))
+        memory, _here.used = _here.scratch, start
         return [memory[at : at + size] for at, size in zip(starts, self.sizes)]
 
     def __exit__(self, *error: object) -> None:
-        _scratch.used = self.before
+        _here.used = self.before

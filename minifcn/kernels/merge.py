@@ -13,6 +13,15 @@ def add(thread, threads, a, b, y):
 
 
 @team
+def multiply(thread, threads, a, b, y):
+    """y = a b, number by number. Flat arrays."""
+    begin, end = share(y.size, thread, threads)
+    first, second, out = a[begin:end], b[begin:end], y[begin:end]
+    for i in range(out.size):
+        out[i] = first[i] * second[i]
+
+
+@team
 def copy_channels(thread, threads, x, x_from, y, y_from, channels):
     """y[p, y_from + c] = x[p, x_from + c] for every pixel p and c < channels. Pixels are rows."""
     begin, end = share(x.shape[0], thread, threads)

@@ -19,17 +19,19 @@ def moments_definition(x):
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same from one pass over x.
+    """The same from one pass over x, rounded to its type.
 
     With d = x - the first pixel: mean = first + mean of d, variance = mean of d² - (mean of d)². What the channel's
     numbers have in common is so taken away before anything is squared.
     """
     if x.dtype != np.float32:
-        return moments_definition(x)
-    sums = np.zeros((get_threads(), 2 * x.shape[1]))
+        mean, variance = moments_definition(x)
+        return mean.astype(x.dtype), variance.astype(x.dtype)
+    C = x.shape[1]
+    sums, mean, variance = np.empty((get_threads(), 2 * C)), np.empty(C, x.dtype), np.empty(C, x.dtype)
     _sums(x.reshape(-1), x.shape, sums)
-    first, second = sums.sum(axis=0).reshape(2, -1) / len(x)
-    return x[0] + first, np.maximum(second - first * first, 0)
+    _statistics(x.reshape(-1), sums, mean, variance)
+    return mean, variance
 
 
 @team
@@ -38,6 +40,7 @@ def _sums(thread, threads, x, shape, sums):
     pixels, C = two(shape)
     begin, end = share(pixels, thread, threads)
     run, total = np.empty(2 * C, np.float32), sums[thread]
+    total[:] = 0
     for p in range(begin, end, RUN):
         for c in range(0, C, LANES):
             there = min(LANES, C - c)
@@ -53,29 +56,51 @@ def _sums(thread, threads, x, shape, sums):
 
 
 @team
-def scale_and_shift(thread, threads, x, mean, scale, shift, y, least):
-    """y = scale (x - mean) + shift, channel by channel, but nothing less than `least`. A NaN stays a NaN."""
+def _statistics(thread, threads, x, sums, mean, variance):
+    C = mean.size
+    begin, end = share(C, thread, threads)
+    for c in range(begin, end):
+        plain = squared = 0.0
+        for part in range(sums.shape[0]):
+            plain, squared = plain + sums[part, c], squared + sums[part, C + c]
+        plain, squared = plain / (x.size // C), squared / (x.size // C)
+        mean[c], variance[c] = x[c] + plain, max(squared - plain * plain, 0.0)
+
+
+@team
+def scale_and_shift(thread, threads, x, mean, variance, eps, weight, bias, y, least):
+    """y = weight (x - mean) / √(variance + eps) + bias, channel by channel, but nothing less than `least`. A NaN stays
+    a NaN."""
     begin, end = share(x.shape[0], thread, threads)
+    scale = (weight / np.sqrt(variance + eps)).astype(x.dtype)
     for p in range(begin, end):
         pixel, out = x[p], y[p]
         for c in range(x.shape[1]):
-            value = scale[c] * (pixel[c] - mean[c]) + shift[c]
+            value = scale[c] * (pixel[c] - mean[c]) + bias[c]
             out[c] = least if value < least else value
 
 
+@team
+def remember(thread, threads, running, batch, factor, momentum):
+    """Running averages, moved by `momentum` towards `factor` times what a batch has."""
+    begin, end = share(running.size, thread, threads)
+    for c in range(begin, end):
+        running[c] += momentum * (factor * batch[c] - running[c])
+
+
 def gradient_sums_definition(dy, x, mean):
-    """(2, C) in float64: of each channel the sums of dy and of dy (x - mean)."""
+    """In float64: of each channel the sum of dy, and behind all of these that of dy (x - mean)."""
     dy = dy.astype(np.float64)
-    return np.stack([dy.sum(axis=0), (dy * (x - mean)).sum(axis=0)])
+    return np.concatenate([dy.sum(axis=0), (dy * (x - mean)).sum(axis=0)])
 
 
 def gradient_sums(dy: np.ndarray, x: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """The same."""
+    """The same, a row for each thread's share of the pixels."""
     if x.dtype != np.float32:
-        return gradient_sums_definition(dy, x, mean)
-    sums = np.zeros((get_threads(), 2 * x.shape[1]))
+        return gradient_sums_definition(dy, x, mean)[None]
+    sums = np.empty((get_threads(), 2 * x.shape[1]))
     _gradient_sums(dy.reshape(-1), x.reshape(-1), x.shape, mean, sums)
-    return sums.sum(axis=0).reshape(2, -1)
+    return sums
 
 
 @team
@@ -83,6 +108,7 @@ def _gradient_sums(thread, threads, dy, x, shape, mean, sums):
     pixels, C = two(shape)
     begin, end = share(pixels, thread, threads)
     run, total = np.empty(2 * C, np.float32), sums[thread]
+    total[:] = 0
     for p in range(begin, end, RUN):
         for c in range(0, C, LANES):
             there = min(LANES, C - c)
@@ -98,10 +124,32 @@ def _gradient_sums(thread, threads, dy, x, shape, mean, sums):
 
 
 @team
-def input_gradient(thread, threads, dy, x, mean, scale, slope, shift, dx):
-    """dx = scale dy + slope (x - mean) + shift, channel by channel."""
+def parameter_gradients(thread, threads, sums, variance, eps, dweight, dbias):
+    """dweight = the sum of dy (x - mean) / √(variance + eps), dbias = the sum of dy, from `gradient_sums`."""
+    C = dbias.size
+    begin, end = share(C, thread, threads)
+    for c in range(begin, end):
+        plain = centred = 0.0
+        for part in range(sums.shape[0]):
+            plain, centred = plain + sums[part, c], centred + sums[part, C + c]
+        dbias[c], dweight[c] = plain, centred / np.sqrt(variance[c] + eps)
+
+
+@team
+def input_gradient(thread, threads, dy, x, mean, variance, eps, weight, sums, of_batch, dx):
+    """dx, given the `gradient_sums`, if mean and variance are of x itself (`of_batch`), or constants."""
     begin, end = share(x.shape[0], thread, threads)
+    pixels, C = x.shape
+    deviation = np.sqrt(variance + np.float64(eps))
+    scale = (weight / deviation).astype(x.dtype)
+    slope, shift = np.zeros(C, x.dtype), np.zeros(C, x.dtype)
+    for c in range(C if of_batch else 0):
+        plain = centred = 0.0
+        for part in range(sums.shape[0]):
+            plain, centred = plain + sums[part, c], centred + sums[part, C + c]
+        through = weight[c] / deviation[c] / pixels
+        slope[c], shift[c] = -through * centred / (deviation[c] * deviation[c]), -through * plain
     for p in range(begin, end):
         upstream, pixel, out = dy[p], x[p], dx[p]
-        for c in range(x.shape[1]):
+        for c in range(C):
             out[c] = scale[c] * upstream[c] + slope[c] * (pixel[c] - mean[c]) + shift[c]

@@ -16,6 +16,7 @@ Dilation 1, one group. Source: Shi et al., Is the deconvolution layer the same a
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.crop import fill
 from minifcn.kernels.im2col import col2im, im2col
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
@@ -52,7 +53,7 @@ def input_gradient(dy, w, stride, padding, dx):
         arguments = plan.blocks, plan.K, stride, padding, panels, strips, rows
         _collect(dy.reshape(-1), dy.shape, *arguments, work, cols if plan.copied else dx.reshape(-1))
         if plan.copied:
-            dx[...] = 0
+            fill(dx.reshape(-1), 0)
             plan.add(cols, dx)
 
 

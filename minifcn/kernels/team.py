@@ -18,6 +18,7 @@ would take from each other at every call within the kernels: two threads would g
 """
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ from minifcn.kernels.jit import kernel
 _WORD = ir.IntType(64)
 _NUMBERS = types.Array(types.int64, 1, "C")  # what a tuple becomes
 
-__all__ = ["four", "own", "share", "team", "two"]
+__all__ = ["four", "here", "own", "run_again", "share", "team", "two"]
 
 
 def team(function: Callable) -> Callable:
@@ -60,9 +61,22 @@ def team(function: Callable) -> Callable:
             # The function itself is kept: it lives as long as its address is called.
             found = compiled[kinds] = _loop().address, work.address, work
         loop, address, _ = found
-        _run(loop, address, jit.get_threads(), arguments)
+        recorder = here.recorder
+        if recorder is None:
+            _run(loop, address, jit.get_threads(), arguments, 0)
+        else:
+            recorder.ran(arguments, *_run(loop, address, jit.get_threads(), arguments, recorder.room()))
 
     return launch
+
+
+class _Here(threading.local):
+    """Each Python thread has its own."""
+
+    recorder: Any = None  # what is told of every launch: see recording.py
+
+
+here = _Here()
 
 
 def _compile(function, kinds, parallel=False):
@@ -77,79 +91,121 @@ def _loop():
 
     def loop(meet, arguments, threads):
         for thread in prange(threads):
-            _meet(meet, np.int64(thread), arguments)
+            _call(meet, (np.int64(thread), arguments))
 
     return _compile(loop, (types.int64,) * 3, parallel=True)
 
 
 @jit.on_the_pool
 @jit.entry
-def _run(loop, work, threads, arguments):
-    _launch(loop, work, threads, arguments)
+def _run(loop, work, threads, arguments, room):
+    return _launch(loop, work, threads, arguments, room)
+
+
+@jit.on_the_pool
+@jit.entry
+def _run_again(loop, launches, threads):
+    for k in range(len(launches)):
+        _call(loop, (launches[k, 0], launches[k, 1], threads))
+
+
+def run_again(launches: np.ndarray, threads: int) -> None:
+    """Run kernels once more, one after the other: of each the address of `meet` and that of its arguments."""
+    _run_again(_loop().address, launches, threads)
 
 
 @intrinsic
-def _meet(typing, meet, thread, arguments):
-    """Call the function at the address `meet`."""
+def _call(typing, address, numbers):
+    """Call the function at the address with these whole numbers."""
 
     def generate(context, builder, signature, args):
-        function = ir.FunctionType(ir.VoidType(), [_WORD, _WORD]).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), args[1:])
+        numbers = cgutils.unpack_tuple(builder, args[1])
+        function = ir.FunctionType(ir.VoidType(), [_WORD] * len(numbers)).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), numbers)
         return context.get_dummy_value()
 
-    return types.none(types.int64, types.int64, types.int64), generate
+    return types.none(types.int64, numbers), generate
 
 
 @intrinsic
-def _launch(typing, loop, work, threads, arguments):
+def _launch(typing, loop, work, threads, arguments, room):
     """Lay the arguments down in memory, where the loop's threads take them up again to call the function at `work`.
+
+    First come the addresses of the arrays, in their order. The memory is that at the address `room`, or on the stack
+    if this is 0. Returned are the address of the function that takes the arguments up, and their bytes.
 
     (Numba can call a function that is an argument, but looks up its address in Python each time, which takes
     longer than many a kernel.)
     """
 
     def generate(context, builder, signature, args):
-        loop, work, threads, arguments = args
-        values = [work, threads]
-        for value, kind in zip(cgutils.unpack_tuple(builder, arguments), signature.args[3]):
+        loop, work, threads, arguments, room = args
+        kinds, values = signature.args[3].types, cgutils.unpack_tuple(builder, arguments)
+        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values) if _is_array(k)]
+        first = _array_of_words(builder, [builder.ptrtoint(array.data, _WORD) for array in arrays])
+        laid = [first, work, threads]
+        for kind, value in zip(kinds, values):
             if isinstance(kind, types.BaseTuple):
-                value = _array_of_tuple(context, builder, kind, value)
-            elif isinstance(kind, types.Array):
-                array = context.make_array(kind)(context, builder, value)
-                array.meminfo = cgutils.get_null_value(array.meminfo.type)  # its counter: there is none
-                value = array._getvalue()
-            values.append(value)
-        memory = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in values]))
-        for k, value in enumerate(values):
+                value = _array_of_words(builder, cgutils.unpack_tuple(builder, value))
+            laid.append(value)
+        layout = ir.LiteralStructType([value.type for value in laid])
+        memory = cgutils.alloca_once(builder, layout)
+        given = builder.icmp_unsigned("!=", room, _WORD(0))
+        memory = builder.select(given, builder.inttoptr(room, memory.type), memory)
+        for k, value in enumerate(laid):
             builder.store(value, cgutils.gep_inbounds(builder, memory, 0, k))
 
         kind = ir.FunctionType(ir.VoidType(), [_WORD, _WORD])
         meet = ir.Function(builder.module, kind, builder.module.get_unique_name("meet"))
         meet.linkage = "internal"
         within = ir.IRBuilder(meet.append_basic_block())
-        there = within.inttoptr(meet.args[1], memory.type)
-        work, *values = [within.load(cgutils.gep_inbounds(within, there, 0, k)) for k in range(len(values))]
-        kinds = [_WORD, *(value.type for value in values)]
-        function = ir.FunctionType(context.get_value_type(types.none), kinds).as_pointer()
-        within.call(within.inttoptr(work, function), [meet.args[0], *values])
+        there, addresses = within.inttoptr(meet.args[1], memory.type), 0
+        work, threads = (within.load(cgutils.gep_inbounds(within, there, 0, k)) for k in (1, 2))
+        taken = [meet.args[0], threads]
+        for k, kind in enumerate(kinds, start=3):
+            place = cgutils.gep_inbounds(within, there, 0, k)
+            if isinstance(kind, types.BaseTuple):
+                taken.append(_array_of(context, within, place, len(kind)))
+            elif _is_array(kind):
+                array = context.make_array(kind)(context, within, within.load(place))
+                address = within.load(cgutils.gep_inbounds(within, there, 0, 0, addresses))
+                array.data = within.inttoptr(address, array.data.type)
+                array.meminfo = cgutils.get_null_value(array.meminfo.type)  # its counter: there is none
+                taken.append(array._getvalue())
+                addresses += 1
+            else:
+                taken.append(within.load(place))
+        kind = ir.FunctionType(context.get_value_type(types.none), [value.type for value in taken])
+        within.call(within.inttoptr(work, kind.as_pointer()), taken)
         within.ret_void()
 
         kind = ir.FunctionType(context.get_value_type(types.none), [_WORD] * 3).as_pointer()
         addresses = [builder.ptrtoint(there, _WORD) for there in (meet, memory)]
-        builder.call(builder.inttoptr(loop, kind), [*addresses, threads])
-        return context.get_dummy_value()
+        builder.call(builder.inttoptr(loop, kind), [*addresses, args[2]])
+        size = _WORD(context.get_abi_sizeof(layout))
+        return context.make_tuple(builder, signature.return_type, [addresses[0], size])
 
-    return types.none(types.int64, types.int64, types.int64, arguments), generate
+    result = types.UniTuple(types.int64, 2)
+    return result(types.int64, types.int64, types.int64, arguments, types.int64), generate
 
 
-def _array_of_tuple(context, builder, kind, value):
-    """An array of the numbers of a tuple, which lie on the stack while the kernel runs."""
+def _is_array(kind):
+    return isinstance(kind, types.Array)
+
+
+def _array_of_words(builder, words):
+    """The words side by side."""
+    together = cgutils.get_null_value(ir.ArrayType(_WORD, len(words)))
+    for k, word in enumerate(words):
+        together = builder.insert_value(together, word, k)
+    return together
+
+
+def _array_of(context, builder, place, count):
+    """A NumPy array of the `count` numbers that lie there."""
     array = context.make_array(_NUMBERS)(context, builder)
-    place = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(kind)))
-    for k, number in enumerate(cgutils.unpack_tuple(builder, value)):
-        builder.store(number, cgutils.gep_inbounds(builder, place, 0, k))
-    data, shape, size = builder.bitcast(place, array.data.type), [_WORD(len(kind))], _WORD(8)
-    populate_array(array, data=data, shape=shape, strides=[size], itemsize=size, meminfo=None)
+    data, size = builder.bitcast(place, array.data.type), _WORD(8)
+    populate_array(array, data=data, shape=[_WORD(count)], strides=[size], itemsize=size, meminfo=None)
     return array._getvalue()
 
 

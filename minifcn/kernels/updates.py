@@ -2,9 +2,10 @@
 
 Flat arrays of one float type, changed in place. An update computes little; what takes time is to bring w, the
 gradient and the buffers from memory, and NumPy brings them anew for each operation. The kernels round after the
-same operations as the definitions, in the same order, so the bits are the same for any number of threads. Hence
-a small array, not worth waking the threads for, can take the definition: half of a network's parameters are
-biases and the like.
+same operations as the definitions, in the same order, so the bits are the same for any number of threads.
+
+What changes from step to step, such as the learning rate, they read from an array, so that a recording of them
+(recording.py) finds the new numbers there.
 """
 
 import math
@@ -12,8 +13,6 @@ import math
 import numpy as np
 
 from minifcn.kernels.team import share, team
-
-SMALL = 1 << 11  # numbers: up to here NumPy is about as fast as a launch
 
 
 def sgd_definition(
@@ -27,18 +26,12 @@ def sgd_definition(
     w -= lr * step
 
 
-def sgd(w: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float, decay: float) -> None:
-    """The same, to the bit, for contiguous arrays."""
-    if _is_small_or_rare(w):
-        sgd_definition(w, g, v, lr, momentum, decay)
-        return
-    _sgd(w, g, v, *map(w.dtype.type, (lr, momentum, decay)))
-
-
 @team
-def _sgd(thread, threads, w, g, v, lr, momentum, decay):
+def sgd(thread, threads, w, g, v, numbers):
+    """The same, to the bit, with numbers = [lr, momentum, decay] of the same type."""
     begin, end = share(w.size, thread, threads)
     w, g, v = w[begin:end], g[begin:end], v[begin:end]
+    lr, momentum, decay = numbers[0], numbers[1], numbers[2]
     for i in range(w.size):
         step = decay * w[i] + g[i]
         if v.size:
@@ -70,30 +63,13 @@ def adam_definition(
     w -= lr / unbiased1 * (m / (np.sqrt(v) / unbiased2 + eps))
 
 
-def adam(
-    w: np.ndarray,
-    g: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    decay: float,
-    step: int,
-) -> None:
-    """The same, to the bit, for contiguous arrays."""
-    if _is_small_or_rare(w):
-        adam_definition(w, g, m, v, lr, betas, eps, decay, step)
-        return
-    (beta1, beta2), unbiased1, unbiased2 = betas, 1 - betas[0] ** step, math.sqrt(1 - betas[1] ** step)
-    numbers = (beta1, 1 - beta1, beta2, 1 - beta2, lr / unbiased1, unbiased2, eps, decay)
-    _adam(w, g, m, v, *map(w.dtype.type, numbers))
-
-
 @team
-def _adam(thread, threads, w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiased2, eps, decay):
+def adam(thread, threads, w, g, m, v, numbers):
+    """The same, to the bit, with the `adam_numbers` of the same type."""
     begin, end = share(w.size, thread, threads)
     w, g, m, v = w[begin:end], g[begin:end], m[begin:end], v[begin:end]
+    beta1, rest1, beta2, rest2 = numbers[0], numbers[1], numbers[2], numbers[3]
+    rate, unbiased2, eps, decay = numbers[4], numbers[5], numbers[6], numbers[7]
     for i in range(w.size):
         gradient = decay * w[i] + g[i]
         m[i] = beta1 * m[i] + rest1 * gradient
@@ -101,5 +77,7 @@ def _adam(thread, threads, w, g, m, v, beta1, rest1, beta2, rest2, rate, unbiase
         w[i] -= rate * (m[i] / (np.sqrt(v[i]) / unbiased2 + eps))
 
 
-def _is_small_or_rare(w: np.ndarray) -> bool:
-    return w.size <= SMALL or w.dtype not in (np.float32, np.float64)
+def adam_numbers(lr, betas, eps, decay, step):
+    """What `adam` computes with at that step; `lr` and `decay` may be arrays."""
+    (beta1, beta2), unbiased1, unbiased2 = betas, 1 - betas[0] ** step, math.sqrt(1 - betas[1] ** step)
+    return beta1, 1 - beta1, beta2, 1 - beta2, lr / unbiased1, unbiased2, eps, decay

@@ -30,6 +30,8 @@ Source: Lavin & Gray, Fast algorithms for convolutional neural networks (2016).
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.bias import add_up
+from minifcn.kernels.crop import crop
 from minifcn.kernels.jit import get_threads
 from minifcn.kernels.matmul import COLUMNS, DEPTH, finishing
 from minifcn.kernels.winograd_alone import (
@@ -111,9 +113,9 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
     source = x.reshape(-1), NOWHERE, False, x.shape, shape, padding
     upstream = dy.reshape(-1), NOWHERE if where is None else where.reshape(-1), where is not None, dy.shape
     total, tiles, alone = _blocks(shape, i, o, pieces, sums=True)
-    bias_sums = np.zeros((get_threads(), o), np.float32)
+    bias_sums = np.empty((get_threads(), o), np.float32)
     whole = (3 * rows, 3 * columns, i, o) == dw.shape
-    padded = dw if whole else np.empty((3 * rows, 3 * columns, i, o), np.float32)
+    padded = dw if whole else memory.empty((3 * rows, 3 * columns, i, o))
     edge, threads = 36 * max(i, o), get_threads()
     if alone:
         parts = min(threads, -(-total // GRAIN))
@@ -143,9 +145,9 @@ def weight_gradient(x, dy, padding, dw, db=None, where=None, size=None):
                 share_gradients(*upstream, shape, first, count, o, m, bias_sums.reshape(-1))
                 weight_panels(v, i, m, o, count, first > 0, work, padded.reshape(-1))
     if not whole:
-        dw[...] = padded[:kh, :kw, :C_in, :C_out]
+        crop(padded, (0, 0, 0, 0), dw)
     if db is not None:
-        db[...] = bias_sums.sum(axis=0)[:C_out]
+        add_up(bias_sums, db)
 
 
 def _padded(n):
@@ -158,9 +160,9 @@ def _in_pieces(w, turned):
     down, right = -kh % 3, -kw % 3
     if down == right == 0:
         return w
-    return np.pad(
-        w, ((down, 0), (right, 0), (0, 0), (0, 0)) if turned else ((0, down), (0, right), (0, 0), (0, 0))
-    )
+    padded = memory.empty((kh + down, kw + right, *w.shape[2:]))
+    crop(w, (-down, -right, 0, 0) if turned else (0, 0, 0, 0), padded)
+    return padded
 
 
 def _blocks(shape, i, o, pieces, sums=False):

@@ -9,7 +9,7 @@ import numpy as np
 from minifcn.kernels.jit import kernel
 from minifcn.kernels.matmul import COLUMNS
 from minifcn.kernels.team import four, share, team, two
-from minifcn.kernels.vector import LANES, load, store
+from minifcn.kernels.vector import LANES, clear, load, store
 from minifcn.kernels.winograd_steps import (
     GRAIN,
     gradients,
@@ -127,6 +127,7 @@ def tiles_through_all_weight_steps(
     m = v + tiles * tile_of(i)
     edge = m + tiles * tile_of(o)
     steps = np.arange(tiles) * tile_of(i)
+    clear(o, bias_sums, thread * o)
     if thread < parts:
         begin, end = _share_of_tiles(total, thread, parts)
         for first in range(begin, end, tiles):

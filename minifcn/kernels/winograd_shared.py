@@ -8,7 +8,7 @@ import numpy as np
 
 from minifcn.kernels.matmul import COLUMNS
 from minifcn.kernels.team import four, own, share, team, two
-from minifcn.kernels.vector import LANES
+from minifcn.kernels.vector import LANES, clear
 from minifcn.kernels.winograd_steps import (
     CHUNK,
     gradients,
@@ -36,6 +36,8 @@ def share_gradients(thread, threads, dy, where, pooled, dy_shape, shape, first, 
     begin, end = share(count, thread, threads)
     edge, to, first = m.size - (thread + 1) * 36 * o, begin * tile_of(o), first + begin
     upstream = (dy, where, pooled, four(dy_shape), four(shape))
+    if first == begin:
+        clear(o, bias_sums, thread * o)
     gradients(*upstream, first, end - begin, o, m, to, edge, bias_sums, thread * o)
 
 

@@ -3,12 +3,16 @@
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.recording import outside
 from minifcn.kernels.rectify import rectify, rectify_backward
 from minifcn.layers.base import Layer
+from minifcn.layers.merge import multiplied
 
 
 class ReLU(Layer):
     """y = max(x, 0); dx = dy where y > 0."""
+
+    recordable = True
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
@@ -71,6 +75,8 @@ class Dropout(Layer):
     0 <= p < 1. Source: Srivastava et al., Dropout (2014), section 10 (the "inverted" form).
     """
 
+    recordable = True
+
     def __init__(self, p: float = 0.5):
         super().__init__()
         if not 0 <= p < 1:
@@ -82,11 +88,11 @@ class Dropout(Layer):
         if not train or self.p == 0:
             return x, None
         rng = np.random.default_rng() if rng is None else rng
-        mask = (rng.random(x.shape, np.float32) >= self.p) / x.dtype.type(1 - self.p)
-        return x * mask, mask
+        mask = outside(lambda: (rng.random(x.shape, np.float32) >= self.p) / x.dtype.type(1 - self.p))
+        return multiplied(x, mask), mask
 
     def backward(self, dy, cache):
-        return (dy if cache is None else self._upstream(dy, cache.shape, cache.dtype) * cache), {}
+        return (dy if cache is None else multiplied(self._upstream(dy, cache.shape, cache.dtype), cache)), {}
 
     def __repr__(self):
         return f"Dropout({self.p})"

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minifcn.kernels.recording import unrecorded
+
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
@@ -39,6 +41,7 @@ class Layer:
     """
 
     frozen = False
+    recordable = False  # whether it runs kernels alone, and says so where it does not: see kernels/recording.py
     rectifies = False  # whether forward can take `relu`, and
     fuses_relu = False  # whether backward can take `through_relu`: see network.py
 
@@ -82,7 +85,7 @@ class Layer:
             raise TypeError(f"{self!r} expects a float32 or float64 array, got {found}")
         if like is not None and x.dtype != like.dtype:
             raise TypeError(f"{self!r} works in {like.dtype} here, got an input of {x.dtype}")
-        return np.ascontiguousarray(x)
+        return _contiguous(x)
 
     def _upstream(self, dy: np.ndarray, shape: Shape, dtype: np.dtype) -> np.ndarray:
         """Check that dy has the shape and type of the output, and make it contiguous."""
@@ -91,7 +94,14 @@ class Layer:
             raise ValueError(f"{self!r} expects dy of its output's shape {tuple(shape)}, got {found}")
         if dy.dtype != dtype:
             raise TypeError(f"{self!r} computed in {dtype}, got dy of {dy.dtype}")
-        return np.ascontiguousarray(dy)
+        return _contiguous(dy)
+
+
+def _contiguous(x):
+    """Itself, or a copy. float64 is computed by NumPy in many places."""
+    if x.dtype != np.float32 or not x.flags.c_contiguous:
+        unrecorded("float64, or numbers that do not lie side by side")
+    return np.ascontiguousarray(x)
 
 
 def pair(value: int | Pair, name: str, least: int) -> Pair:

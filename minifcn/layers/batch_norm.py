@@ -60,12 +60,13 @@ class BatchNorm2d(Layer):
             raise ValueError(f"eps is {eps}; expected a positive number")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum}; expected 0 to 1")
-        self.eps, self.momentum, self.batch_statistics = eps, momentum, batch_statistics
+        self.eps, self.momentum, self.batch_statistics = float(eps), float(momentum), batch_statistics
         C = self.num_features
         self.params = {"weight": np.ones(C, dtype), "bias": np.zeros(C, dtype)}
         self.state = {"running_mean": np.zeros(C, dtype), "running_var": np.ones(C, dtype)}
 
     rectifies = True
+    recordable = True
 
     def forward(self, x, *, train=False, rng=None, relu=False):
         """With `relu`, y is max(0, y)."""
@@ -76,46 +77,33 @@ class BatchNorm2d(Layer):
             mean, variance = normalize.moments(self._pixels(x))
         else:
             mean, variance = self.state["running_mean"], self.state["running_var"]
-        cache = _Cache(x, mean.astype(x.dtype), variance.astype(x.dtype), of_batch)
-        y = memory.empty(x.shape, x.dtype)
-        scale = self.params["weight"] * self._per_deviation(cache)
-        least = x.dtype.type(0 if relu else -np.inf)
-        arrays = self._pixels(x), cache.mean, scale, self.params["bias"], self._pixels(y)
-        normalize.scale_and_shift(*arrays, least)
-        return y, cache
+        y, least = memory.empty(x.shape, x.dtype), x.dtype.type(0 if relu else -np.inf)
+        parameters = self.eps, self.params["weight"], self.params["bias"]
+        normalize.scale_and_shift(self._pixels(x), mean, variance, *parameters, self._pixels(y), least)
+        return y, _Cache(x, mean, variance, of_batch)
 
     def backward(self, dy, cache, needs=ALL):
-        x = cache.x
+        x, mean, variance, of_batch = cache
         dy = self._upstream(dy, x.shape, x.dtype)
-        M, per_deviation = x.size // self.num_features, self._per_deviation(cache)
-        dbias, dweight = normalize.gradient_sums(self._pixels(dy), self._pixels(x), cache.mean)
-        dweight = dweight * per_deviation
-        dx, grads = None, {}
+        pixels, weight = (self._pixels(dy), self._pixels(x)), self.params["weight"]
+        sums, dx, grads = normalize.gradient_sums(*pixels, mean), None, {}
         if "input" in needs:
             dx = memory.empty(x.shape, x.dtype)
-            scale = self.params["weight"] * per_deviation
-            through = scale / M if cache.of_batch else np.zeros_like(scale)
-            slope, shift = -through * per_deviation * dweight, -through * dbias
-            slope, shift = slope.astype(x.dtype), shift.astype(x.dtype)
-            arrays = self._pixels(dy), self._pixels(x), cache.mean, scale, slope, shift, self._pixels(dx)
-            normalize.input_gradient(*arrays)
+            statistics = mean, variance, self.eps
+            normalize.input_gradient(*pixels, *statistics, weight, sums, of_batch, self._pixels(dx))
         if "parameters" in needs:
-            grads = {"weight": dweight.astype(x.dtype), "bias": dbias.astype(x.dtype)}
+            grads = {name: np.empty_like(array) for name, array in self.params.items()}
+            normalize.parameter_gradients(sums, variance, self.eps, grads["weight"], grads["bias"])
         return dx, grads
 
     def remember(self, cache):
         """Move the running averages towards the statistics of the batch that the cache is from."""
         M = cache.x.size // self.num_features
-        unbiased = cache.variance * (M / max(M - 1, 1))
-        for name, value in (("running_mean", cache.mean), ("running_var", unbiased)):
-            running = self.state[name]
-            running += self.momentum * (value - running)
+        normalize.remember(self.state["running_mean"], cache.mean, 1.0, self.momentum)
+        normalize.remember(self.state["running_var"], cache.variance, M / max(M - 1, 1), self.momentum)
 
     def footprint(self, which=0):
         return EVERYWHERE if self.batch_statistics else POINTWISE
-
-    def _per_deviation(self, cache):
-        return 1 / np.sqrt(cache.variance + self.eps)
 
     def _pixels(self, images):
         return images.reshape(-1, self.num_features)

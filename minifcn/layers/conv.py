@@ -40,6 +40,7 @@ class _Convolution(Layer):
     """What the two have in common: their options, their parameters, and how they print."""
 
     algorithms: tuple[str, ...] = ALGORITHMS
+    recordable = True
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minifcn import initialize
+from minifcn.kernels.bias import add_bias, bias_gradient
 from minifcn.kernels.matmul import matmul
 from minifcn.layers.base import WHOLE, Layer, Shape, positive
 from minifcn.layers.conv import ALL
@@ -16,6 +17,8 @@ class Linear(Layer):
 
     Raises ValueError for another number of features, TypeError for another type than the parameters'.
     """
+
+    recordable = True
 
     def __init__(
         self,
@@ -36,23 +39,25 @@ class Linear(Layer):
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
-        y = np.zeros(self.output_shape(x.shape), x.dtype)
+        y = np.empty(self.output_shape(x.shape), x.dtype)
+        rows = y.reshape(-1, self.out_features)
+        matmul(x.reshape(-1, self.in_features), self.params["weight"], rows, add=False)
         if "bias" in self.params:
-            y += self.params["bias"]
-        matmul(x.reshape(-1, self.in_features), self.params["weight"], y.reshape(-1, self.out_features))
+            add_bias(rows, self.params["bias"])
         return y, x
 
     def backward(self, dy, cache, needs=ALL):
         x, dx, grads = cache, None, {}
         dy = self._upstream(dy, self.output_shape(x.shape), x.dtype).reshape(-1, self.out_features)
         if "input" in needs:
-            dx = np.zeros_like(x)
-            matmul(dy, self.params["weight"].T, dx.reshape(-1, self.in_features))
+            dx = np.empty_like(x)
+            matmul(dy, self.params["weight"].T, dx.reshape(-1, self.in_features), add=False)
         if "parameters" in needs:
-            grads["weight"] = np.zeros(self.params["weight"].shape, x.dtype)
-            matmul(x.reshape(-1, self.in_features).T, dy, grads["weight"])
+            grads["weight"] = np.empty(self.params["weight"].shape, x.dtype)
+            matmul(x.reshape(-1, self.in_features).T, dy, grads["weight"], add=False)
             if "bias" in self.params:
-                grads["bias"] = dy.sum(axis=0)
+                grads["bias"] = np.empty(self.out_features, x.dtype)
+                bias_gradient(dy, grads["bias"])
         return dx, grads
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -76,6 +81,8 @@ class Flatten(Layer):
 
     The order decides what a Linear layer behind it means: PyTorch and Caffe flatten C, H, W.
     """
+
+    recordable = True
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)

@@ -3,6 +3,8 @@
 import numpy as np
 
 from minifcn.kernels import memory, merge
+from minifcn.kernels.crop import crop
+from minifcn.kernels.recording import unrecorded
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
 
 
@@ -15,12 +17,23 @@ def summed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return y
 
 
+def multiplied(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a b, number by number, of one shape and type."""
+    y = memory.empty(a.shape, a.dtype)
+    merge.multiply(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    return y
+
+
 class Add(Layer):
     """y = the sum of all inputs, which have one shape; each input gets dy. FCN fuses its skips like this."""
+
+    recordable = True
 
     def forward(self, *inputs, train=False, rng=None):
         first, *others = (self._floats(x, inputs[0]) for x in inputs)
         self.output_shape(*(x.shape for x in inputs))
+        if not others:
+            unrecorded("a sum of one")
         y = summed(first, others[0]) if others else first.copy()
         for x in others[1:]:
             merge.add(y.reshape(-1), x.reshape(-1), y.reshape(-1))
@@ -38,6 +51,8 @@ class Add(Layer):
 
 class Concat(Layer):
     """y = the inputs side by side along the channels; each input gets its slice of dy. U-Net fuses like this."""
+
+    recordable = True
 
     def forward(self, *inputs, train=False, rng=None):
         contiguous = [self._floats(x, inputs[0]) for x in inputs]
@@ -78,6 +93,8 @@ class Crop(Layer):
     gradient is None. Raises ValueError if x is too small.
     """
 
+    recordable = True
+
     def __init__(self, offset: int | Pair = 0):
         super().__init__()
         self.offset = pair(offset, "offset", 0)
@@ -85,20 +102,20 @@ class Crop(Layer):
     def forward(self, x, like, *, train=False, rng=None):
         x = self._floats(x)
         shape = self.output_shape(x.shape, like.shape)
-        return np.ascontiguousarray(x[self._inside(shape)]), (x.shape, shape)
+        if x.shape == shape:
+            return x, (x.shape, shape)
+        y = memory.empty(shape, x.dtype)
+        crop(x, (0, *self.offset, 0), y)
+        return y, (x.shape, shape)
 
     def backward(self, dy, cache):
         whole, shape = cache
         dy = self._upstream(dy, shape, dy.dtype)
         if whole == shape:
             return (dy, None), {}
-        dx = np.zeros(whole, dy.dtype)
-        dx[self._inside(shape)] = dy
+        dx, (top, left) = memory.empty(whole, dy.dtype), self.offset
+        crop(dy, (0, -top, -left, 0), dx)
         return (dx, None), {}
-
-    def _inside(self, shape):
-        (top, left), (_, H, W, _) = self.offset, shape
-        return slice(None), slice(top, top + H), slice(left, left + W)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (N, H, W, C), (_, h, w, _) = map(self._images, shapes)

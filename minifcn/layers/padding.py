@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from minifcn.kernels import memory
+from minifcn.kernels.crop import crop
+from minifcn.kernels.recording import unrecorded
+
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
 
 
@@ -31,6 +35,8 @@ class Pad2d(Layer):
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
     """
 
+    recordable = True
+
     def __init__(self, padding: int | Pair, mode: str = "zeros"):
         super().__init__()
         self.padding = pair(padding, "padding", 0)
@@ -43,11 +49,18 @@ class Pad2d(Layer):
         _, H, W, _ = self._images(x.shape)
         (ph, pw) = self.padding
         if self.mode == "zeros":
-            return np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0))), x.shape
+            y = memory.empty(self.output_shape(x.shape), x.dtype)
+            crop(x, (0, -ph, -pw, 0), y)
+            return y, x.shape
+        unrecorded(repr(self))
         return x.take(mirrored(H, ph, ph), axis=1).take(mirrored(W, pw, pw), axis=2), x.shape
 
     def backward(self, dy, cache):
-        dx = self._upstream(dy, self.output_shape(cache), dy.dtype)
+        dy = dx = self._upstream(dy, self.output_shape(cache), dy.dtype)
+        if self.mode == "zeros":
+            dx = memory.empty(cache, dy.dtype)
+            crop(dy, (0, *self.padding, 0), dx)
+            return dx, {}
         for axis, p in zip((1, 2), self.padding):
             dx = self._backward_along(dx.swapaxes(0, axis), p).swapaxes(0, axis)
         return np.ascontiguousarray(dx), {}
@@ -55,8 +68,6 @@ class Pad2d(Layer):
     def _backward_along(self, dy, p):
         """The first axis without its padding; what was a reflection is added to the pixel it came from."""
         n = len(dy) - 2 * p
-        if self.mode == "zeros":
-            return dy[p : p + n]
         dx = np.zeros((n, *dy.shape[1:]), dy.dtype)
         for source, gradient in zip(mirrored(n, p, p), dy):
             dx[source] += gradient

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minifcn.kernels import memory, pooling
+from minifcn.kernels.crop import fill
 from minifcn.kernels.window import Window
 from minifcn.layers.activation import ReLU
 from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, short
@@ -10,6 +11,8 @@ from minifcn.layers.base import WHOLE, Footprint, Layer, Pair, Shape, pair, shor
 
 class _Pool2d(Layer):
     """The sizes that both poolings share; stride None means the kernel's size: windows side by side."""
+
+    recordable = True
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class MaxPool2d(_Pool2d):
         if self.side_by_side:
             pooling.max_pool_2x2_backward(dy, where, y, through_relu, dx)
         else:
-            dx[...] = 0
+            fill(dx.reshape(-1), 0)
             if through_relu:
                 dy, _ = ReLU().backward(dy, y)
             pooling.max_pool_backward(dy, where, dx, self._overlapping)
@@ -141,7 +144,8 @@ class AvgPool2d(_Pool2d):
 
     def backward(self, dy, cache):
         dy = self._upstream(dy, self.output_shape(cache), dy.dtype)
-        dx = np.zeros(cache, dy.dtype)
+        dx = memory.empty(cache, dy.dtype)
+        fill(dx.reshape(-1), 0)
         pooling.avg_pool_backward(dy, dx, *self._options, self._overlapping)
         return dx, {}
 

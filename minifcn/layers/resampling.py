@@ -71,6 +71,7 @@ class _Resampling(Layer):
 
     make: Callable[[int, int], np.ndarray]
     numbers: Pair
+    recordable = True
 
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x)
@@ -142,6 +143,8 @@ class ResizeLike(Layer):
     only its size, so its gradient is None. Source: Zhao et al., Pyramid scene parsing network (2017), section 3.2,
     and its released code.
     """
+
+    recordable = True
 
     def forward(self, x, like, *, train=False, rng=None):
         x = self._floats(x)

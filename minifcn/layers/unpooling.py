@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from minifcn.kernels import memory, pooling
+from minifcn.kernels.crop import fill
 from minifcn.kernels.unpool import gather, gather_2x2
 from minifcn.layers.base import Footprint, Layer, Pair, Shape
 from minifcn.layers.pooling import MaxPool2d
@@ -27,6 +28,8 @@ class MaxUnpool2d(Layer):
            [7., 0.]])
     """
 
+    recordable = True
+
     def __init__(
         self,
         kernel_size: int | Pair,
@@ -49,7 +52,7 @@ class MaxUnpool2d(Layer):
         if self.pool.side_by_side:
             pooling.max_pool_2x2_backward(x, where, largest, False, y)
         else:
-            y[...] = 0
+            fill(y.reshape(-1), 0)
             pooling.max_pool_backward(x, where, y, False)
         return y, (where, shape)
 

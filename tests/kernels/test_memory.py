@@ -236,7 +236,7 @@ def test_scratch_within_scratch_is_other_memory(nested, data):
             assert all(np.all(array == number) for array, number in alive)
             if data.draw(st.booleans()):
                 raise KeyError
-        assert fresh._scratch.used == 0
+        assert fresh._here.used == 0
 
 
 def test_scratch_of_every_python_thread_is_its_own(fresh):
