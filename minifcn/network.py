@@ -242,12 +242,12 @@ class Network:
         grads: dict[str, np.ndarray] = {}
         wanted = self._need_gradients(image_gradient)
         for run in reversed(self.runs):
-            dy_here = upstream.pop(run.name, None)
+            dy_here, own = upstream.pop(run.name, None), {}
+            needs = ("input",) * bool(wanted.intersection(run.reads))
+            needs += ("parameters",) * bool(run.layer.params and not run.layer.frozen)
             if dy_here is None:  # nothing of the output comes through here
                 own = {key: np.zeros_like(array) for key, array in run.layer.params.items()}
-            else:
-                needs = ("input",) * bool(wanted.intersection(run.reads))
-                needs += ("parameters",) * (not run.layer.frozen)
+            elif needs:
                 dx, own = run.backward(dy_here, tape[run.name], tape.caches[run.name], needs)
                 for source, dx_source in zip(run.reads, dx if isinstance(dx, tuple) else (dx,)):
                     if dx_source is not None and source in wanted:

@@ -41,7 +41,7 @@ class Optimizer:
         dtypes = {w.dtype for w in self.params.values()}
         if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
             found = ", ".join(sorted(map(str, dtypes)))
-            raise TypeError(f"params must be arrays of one type, float32 or float64, found {found}")
+            raise TypeError(f"params must be arrays of one type, float32 or float64; found {found or 'none'}")
         for name, w in self.params.items():
             if not w.flags.c_contiguous:
                 raise ValueError(f"{name} must be contiguous, found shape {w.shape}, strides {w.strides}")
@@ -65,7 +65,8 @@ class Optimizer:
         self._rates = np.array([self.rates[name] for name in self.trained])
         self._decays = self.weight_decay * np.array([self.decays[name] for name in self.trained])
         columns = self.numbers(self.lr * self._rates, self._decays, step=1)
-        self._numbers = np.empty((len(self.trained), len(columns)), *dtypes)  # of each parameter, for this step
+        # For each parameter what the rule computes with in this step
+        self._numbers = np.empty((len(self.trained), len(columns)), dtypes.pop())
 
     def step(self, grads: Mapping[str, np.ndarray], lr: float | None = None) -> None:
         """Update the parameters once; `lr`, if given, is the learning rate of this step.
@@ -91,7 +92,7 @@ class Optimizer:
             self.rule(w, np.ascontiguousarray(grads[name]).reshape(-1), *buffers, numbers)
 
     def numbers(self, lr: np.ndarray, decay: np.ndarray, step: int) -> tuple:
-        """What the rule computes with at that step, given the learning rate and the weight decay of each parameter."""
+        """What the rule computes with at that step, given the learning rate and the decay of each parameter."""
         raise NotImplementedError
 
     def rule(self, w: np.ndarray, g: np.ndarray, *buffers_and_numbers: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Functions that run kernels, recorded: what is computed again and again on images of one size, without Python.
 
-    scores = Recorded(net)            # as net, but twice as fast on small images
-    scores(images), scores(others)    # the first two calls are as usual, and recorded; further ones run the recording
+    scores = Recorded(net)   # as net, but faster on small images
+    scores(images)           # twice as usual, and recorded; from the third time on the recording is run
 
 How that works, and what can be recorded, stands in kernels/recording.py. Whatever cannot be is called as it is.
 """
@@ -19,6 +19,7 @@ from minifcn.kernels.recording import Recording
 class Recorded:
     """`function` of arrays, recorded when it is called a second time in a row with arrays of the same shapes.
 
+    The recording is kept until that happens with other shapes. Only one is, since it keeps all arrays in between.
     The result is the same object then at every call, and the numbers in its arrays are overwritten by the next one.
     `function` has to compute with the same arrays each time, but for its arguments: their numbers may change (as
     parameters do), not where they lie. Make a new `Recorded` when they do, or when layers are changed.
@@ -35,7 +36,8 @@ class Recorded:
         self.obstacle = ""  # why the last one that was tried could not be recorded
         self._recording: Recording | None = None
         self._result: Any = None
-        self._known: tuple = ()  # what it was last called with
+        self._recorded: tuple = ()  # the threads, shapes and types that were tried
+        self._last: tuple = ()  # and those of the last call
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: np.ndarray) -> Any:
@@ -44,40 +46,29 @@ class Recorded:
         try:
             inputs = tuple(np.ascontiguousarray(x) for x in inputs)
             known = jit.get_threads(), *((x.shape, x.dtype) for x in inputs)
-            if known != self._known:
-                self._forget()
-                self._known = known
-                return self.function(*inputs)
-            if self._recording is not None:
+            again, self._last = known == self._last, known
+            if self._recording is not None and known == self._recorded:
                 self._recording.run(inputs)
                 return self._result
-            return self.function(*inputs) if self.obstacle else self._record(inputs)
+            if again and known != self._recorded:
+                return self._record(inputs, known)
+            return self.function(*inputs)
         finally:
             self._lock.release()
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the next call with such arrays will run a recording."""
+        """Whether there is a recording."""
         return self._recording is not None
 
-    def _record(self, inputs):
+    def _record(self, inputs, known):
+        self._recording, self._result, self._recorded = None, None, ()
         recording = Recording(inputs)
-        try:
-            with recording:
-                result = self.function(*inputs)
-        except BaseException:
-            recording.release()
-            raise
+        with recording:
+            result = self.function(*inputs)
         if isinstance(result, np.ndarray) and any(np.may_share_memory(result, x) for x in inputs):
             recording.obstacle = "the result is an input"
-        self.obstacle = recording.obstacle
-        if self.obstacle:
-            recording.release()
-        else:
+        self._recorded, self.obstacle = known, recording.obstacle
+        if not self.obstacle:
             self._recording, self._result = recording, result
         return result
-
-    def _forget(self):
-        if self._recording is not None:
-            self._recording.release()
-        self._recording, self._result, self.obstacle = None, None, ""

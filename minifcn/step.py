@@ -1,7 +1,7 @@
 """One step of training, from a batch of images to parameters that have moved a little."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,7 +59,6 @@ class TrainingStep:
     def _compute(self, images):
         self.scores, self.tape = self.net.forward(images, train=True, rng=self.rng)
         dscores = outside(self._compute_loss)
-        assert dscores is not None
         self.grads = self.net.backward(dscores, self.tape)
         self._marks = finite_marks(self.grads.values())
         outside(self._begin_update)
@@ -76,9 +75,7 @@ class TrainingStep:
         self.optimizer.begin_step(self._lr)
 
 
-def _say_what_is_not_finite(
-    step: int, value: float, tape: Tape, grads: Mapping[str, np.ndarray]
-) -> None:
+def _say_what_is_not_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:
     for name in (IMAGE, *tape.nodes):
         if not all_finite(tape[name]):
             raise NonFiniteError(

@@ -203,7 +203,7 @@ def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path):
     def overflowing(scores, labels):
         return 1.0, np.full_like(scores, 3e38)
 
-    run.loss = overflowing
+    run.training_step.loss = overflowing
     with pytest.raises(NonFiniteError, match=r"step 1: the gradient of \S+ is not finite"):
         run.step()
 

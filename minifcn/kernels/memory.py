@@ -14,6 +14,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -29,15 +30,17 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> np.ndarr
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    size = _rounded(size) + ALIGNMENT
-    block = _take(size) if reserve is None else reserve.take(size)
+    if reserve is None:
+        block: _Block | _Part = _take(_rounded(size) + ALIGNMENT)
+    else:
+        block = reserve.take(-(-size // ALIGNMENT) * ALIGNMENT)
     return np.asarray(_Lease(block, shape, dtype))
 
 
 class _Block:
-    """Memory, the first address in it that vectors like, and whose it is: a Reserve's, or everyone's."""
+    """Memory, and the first address in it that vectors like."""
 
-    reserve: "Reserve | None" = None
+    reserve = None  # it is everyone's
 
     def __init__(self, size: int):
         self.memory, self.size = np.empty(size, np.uint8), size
@@ -50,7 +53,7 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "block")
 
-    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype):
+    def __init__(self, block: "_Block | _Part", shape: tuple[int, ...], dtype: np.dtype):
         self.block = block
         data = block.address, False
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": data}
@@ -98,6 +101,14 @@ def _take(size: int) -> _Block:
             raise
 
 
+def let_go() -> None:
+    """Give back to the operating system what is kept."""
+    global _kept
+    with _lock:
+        _idle.clear()
+        _kept = 0
+
+
 def _give_back(block: _Block) -> None:
     global _in_use, _kept
     with _lock:
@@ -110,13 +121,17 @@ def _give_back(block: _Block) -> None:
 class Reserve:
     """Memory for one user alone: arrays that are made within `with reserve:` lie in it, and so does their scratch.
 
-    What was used for one of them can be used for the next, but by nobody else before `release`. Of more than `most`
-    bytes there is no reserve: what goes beyond is as any other memory, and `exceeded` says so.
+    What was used for one of them can be used for the next, but by nobody else as long as the reserve lives, or any
+    array in it. Of more than `most` bytes there is no reserve: what goes beyond is as any other memory, and
+    `exceeded` says so.
     """
 
+    CHUNK = 64 << 20  # bytes that are asked for at a time; the operating system gives only what is written to
+
     def __init__(self, most: int):
-        self.most, self.size, self.exceeded, self.released = most, 0, False, False
-        self._idle: dict[int, list[_Block]] = {}
+        self.most, self.exceeded = most, False
+        self._chunks: list[_Block] = []
+        self._free: list[tuple[int, int]] = []  # from which address to which, in ascending order
 
     def __enter__(self) -> "Reserve":
         self._outer = _here.reserve, _here.scratch, _here.used
@@ -133,32 +148,38 @@ class Reserve:
             owner = owner.base
         return isinstance(owner, _Lease) and owner.block.reserve is self
 
-    def take(self, size: int) -> _Block:
+    def take(self, size: int) -> "_Block | _Part":
+        """The first place that is large enough: so the arrays stay close to each other."""
         with _lock:
-            if self._idle.get(size):
-                return self._idle[size].pop()
-            block = _take(size)
-            self.exceeded |= self.size + size > self.most
-            if not self.exceeded:
-                block.reserve, self.size = self, self.size + size
-            return block
+            for k, (begin, end) in enumerate(self._free):
+                if end - begin >= size:
+                    self._free[k : k + 1] = [(begin + size, end)] if begin + size < end else []
+                    return _Part(begin, size, self)
+            chunk = max(self.CHUNK, size)
+            if sum(known.size for known in self._chunks) + chunk > self.most:
+                self.exceeded = True
+                return _take(_rounded(size) + ALIGNMENT)
+            self._chunks.append(_Block(chunk + ALIGNMENT))
+            begin = self._chunks[-1].address
+            self._free = sorted([*self._free, (begin, begin + chunk)])
+            return self.take(size)
 
-    def give_back(self, block: _Block) -> None:
+    def give_back(self, part: "_Part") -> None:
         with _lock:
-            if self.released:
-                block.reserve = None
-                _give_back(block)
-            else:
-                self._idle.setdefault(block.size, []).append(block)
+            merged: list[tuple[int, int]] = []
+            for begin, end in sorted([*self._free, (part.address, part.address + part.size)]):
+                if merged and merged[-1][1] == begin:
+                    begin = merged.pop()[0]
+                merged.append((begin, end))
+            self._free = merged
 
-    def release(self) -> None:
-        """From now on it is everyone's: what lies idle at once, the rest as soon as its arrays are let go."""
-        with _lock:
-            self.released = True
-            for blocks in self._idle.values():
-                for block in blocks:
-                    self.give_back(block)
-            self._idle.clear()
+
+class _Part(NamedTuple):
+    """What an array has of a reserve."""
+
+    address: int
+    size: int
+    reserve: Reserve
 
 
 class _Here(threading.local):

@@ -69,8 +69,8 @@ def _statistics(thread, threads, x, sums, mean, variance):
 
 @team
 def scale_and_shift(thread, threads, x, mean, variance, eps, weight, bias, y, least):
-    """y = weight (x - mean) / √(variance + eps) + bias, channel by channel, but nothing less than `least`. A NaN stays
-    a NaN."""
+    """y = weight (x - mean) / √(variance + eps) + bias, channel by channel, but nothing less than `least`. A NaN
+    stays a NaN."""
     begin, end = share(x.shape[0], thread, threads)
     scale = (weight / np.sqrt(variance + eps)).astype(x.dtype)
     for p in range(begin, end):

@@ -1,9 +1,9 @@
 """Kernels that have run, to be run again without Python.
 
 Between two kernels some hundred lines of Python find out what to launch next. Since each kernel leaves nothing of
-them in the caches of the processor, they take longer than many a kernel of a small network. But for images of one
-size they find the same every time: the same kernels, in the same order, on the same memory. So a recording notes the
-launches of a first run, and runs that list again: it is what a CUDA graph is on a GPU.
+them in the caches of the processor, they take longer than many a kernel of a small network. But for images of
+one size they find the same every time: the same kernels, in the same order, on the same memory. So a recording
+notes the launches of a first run, and runs that list again: it is what a CUDA graph is on a GPU.
 
     recording = Recording([x])
     with recording:             # runs it, too
@@ -11,20 +11,24 @@ launches of a first run, and runs that list again: it is what a CUDA graph is on
     recording.run([x2])         # y is now f(x2)
 
 The list knows addresses. So the memory of all arrays that were made while it was recorded belongs to the recording
-(memory.Reserve), and it keeps the other arrays that its kernels use. Only the inputs may lie elsewhere the next time.
+(memory.Reserve), and it keeps the other arrays that its kernels use. Only the inputs may lie elsewhere the next
+time.
 
 It sees kernels alone. What Python and NumPy compute in between must not depend on the inputs, nor on anything that
 changes between two runs, or be asked for by `outside`; code that cannot say so calls `unrecorded`.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minifcn.kernels import jit, memory
 from minifcn.kernels.team import here, run_again
 
-MOST = 64 << 20  # bytes of arrays that a recording may keep: where more is computed, Python takes little of the time
+MOST = (
+    256 << 20
+)  # bytes of arrays that a recording may keep: where more is computed, Python takes little of the time
 PAGE = 1 << 15  # words of arguments that are laid side by side,
 LONGEST = 1 << 10  # of which one launch has at most so many
 
@@ -42,9 +46,12 @@ class Recording:
         self._page, self._used = np.empty(0, np.int64), 0
         self._inputs = [_Input(array) for array in inputs]
         self._launches: list[tuple[int, int]] = []
-        self._parts: list[np.ndarray | tuple[Callable, _Input | None]] = []  # launches, and what is outside of them
+        self._parts: list[
+            np.ndarray | tuple[Callable, _Input | None]
+        ] = []  # launches, and what is outside of them
 
     def __enter__(self) -> "Recording":
+        memory.let_go()  # most of what is kept will not be needed any more
         self._outer, here.recorder = here.recorder, self
         self._reserve.__enter__()
         return self
@@ -69,10 +76,6 @@ class Recording:
                 if known is not None:
                     known.move(result)
 
-    def release(self) -> None:
-        """Let its memory go. It cannot be run any more."""
-        self._reserve.release()
-
     # ---------------------------------------------------------------- what a launch tells it
 
     def room(self) -> int:
@@ -86,7 +89,9 @@ class Recording:
         """A kernel ran: its arguments lie in the room, `size` bytes that begin with the addresses of arrays."""
         arrays = [array for array in arguments if type(array) is np.ndarray]
         for at, array in enumerate(arrays, start=self._used):
-            if not any(known.found(self._page, at) for known in self._inputs) and not self._reserve.owns(array):
+            if not any(known.found(self._page, at) for known in self._inputs) and not self._reserve.owns(
+                array
+            ):
                 self._kept.append(array)
         self._launches.append((meet, self._page.ctypes.data + 8 * self._used))
         self._used += -(-size // 8)
@@ -136,7 +141,7 @@ class _Input:
         self.array, self.address = array, address
 
 
-def outside(function: Callable) -> np.ndarray | None:
+def outside(function: Callable) -> Any:
     """What `function` returns, an array or None. If this is being recorded, every run calls it anew."""
     return function() if here.recorder is None else here.recorder.outside(function)
 

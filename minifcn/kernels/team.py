@@ -131,8 +131,8 @@ def _call(typing, address, numbers):
 def _launch(typing, loop, work, threads, arguments, room):
     """Lay the arguments down in memory, where the loop's threads take them up again to call the function at `work`.
 
-    First come the addresses of the arrays, in their order. The memory is that at the address `room`, or on the stack
-    if this is 0. Returned are the address of the function that takes the arguments up, and their bytes.
+    First come the addresses of the arrays, in their order. The memory is that at the address `room`, or on the
+    stack if this is 0. Returned are the address of the function that takes the arguments up, and their bytes.
 
     (Numba can call a function that is an argument, but looks up its address in Python each time, which takes
     longer than many a kernel.)

@@ -88,7 +88,9 @@ class Dropout(Layer):
         if not train or self.p == 0:
             return x, None
         rng = np.random.default_rng() if rng is None else rng
-        mask = outside(lambda: (rng.random(x.shape, np.float32) >= self.p) / x.dtype.type(1 - self.p))
+        mask: np.ndarray = outside(
+            lambda: (rng.random(x.shape, np.float32) >= self.p) / x.dtype.type(1 - self.p)
+        )
         return multiplied(x, mask), mask
 
     def backward(self, dy, cache):

@@ -41,7 +41,9 @@ class Layer:
     """
 
     frozen = False
-    recordable = False  # whether it runs kernels alone, and says so where it does not: see kernels/recording.py
+    recordable = (
+        False  # whether it runs kernels alone, and says so where it does not: see kernels/recording.py
+    )
     rectifies = False  # whether forward can take `relu`, and
     fuses_relu = False  # whether backward can take `through_relu`: see network.py
 
@@ -85,6 +87,8 @@ class Layer:
             raise TypeError(f"{self!r} expects a float32 or float64 array, got {found}")
         if like is not None and x.dtype != like.dtype:
             raise TypeError(f"{self!r} works in {like.dtype} here, got an input of {x.dtype}")
+        if like is not None and not like.flags.c_contiguous:
+            unrecorded("parameters that do not lie side by side")
         return _contiguous(x)
 
     def _upstream(self, dy: np.ndarray, shape: Shape, dtype: np.dtype) -> np.ndarray:

@@ -5,7 +5,6 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.crop import crop
 from minifcn.kernels.recording import unrecorded
-
 from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
 
 

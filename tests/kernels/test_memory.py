@@ -295,3 +295,56 @@ print(array.size)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "1000000\n", "")
+
+
+# ---------------------------------------------------------------- reserves
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(LARGE, 3 * LARGE), st.booleans(), st.integers(0, 9)), max_size=30)
+)
+def test_arrays_in_a_reserve_are_each_others_only_after_they_are_let_go(steps):
+    fresh = new_memory()
+    reserve, alive = fresh.Reserve(1 << 30), []
+    for token, (size, forget, which) in enumerate(steps):
+        with reserve:
+            array = fresh.empty(size, np.uint8)
+        assert reserve.owns(array) and reserve.owns(array[3:]) and address(array) % ALIGNMENT == 0
+        array[...] = token
+        alive.append((array, token))
+        if forget:
+            del alive[which % len(alive)]
+        del array
+        assert all(np.all(array == number) for array, number in alive)
+    alive.clear()
+    ((begin, end),) = reserve._free or [(0, reserve.CHUNK)]
+    assert end - begin == reserve.CHUNK
+
+
+def test_a_reserve_ends_somewhere():
+    fresh = new_memory()
+    reserve = fresh.Reserve(fresh.Reserve.CHUNK)
+    with reserve:
+        first, second = (fresh.empty(fresh.Reserve.CHUNK // 4 * 3, np.uint8) for _ in range(2))
+        small = fresh.empty(LARGE, np.uint8)
+    outside = fresh.empty(LARGE, np.uint8)
+    assert reserve.exceeded
+    assert [reserve.owns(array) for array in (first, second, small, outside)] == [True, False, True, False]
+    assert not reserve.owns(np.zeros(3))
+
+
+def test_within_a_reserve_scratch_is_its_own():
+    fresh = new_memory()
+    reserve = fresh.Reserve(1 << 30)
+    with fresh.scratch(LARGE) as (outer,), reserve, fresh.scratch(LARGE) as (inner,):
+        assert reserve.owns(inner) and not reserve.owns(outer)
+        assert not np.may_share_memory(inner, outer)
+
+
+def test_what_is_kept_can_be_let_go():
+    fresh = new_memory()
+    fresh.empty(4 * LARGE, np.uint8)
+    assert fresh._kept > 0
+    fresh.let_go()
+    assert_counts_are_right(fresh)
+    assert fresh._kept == 0

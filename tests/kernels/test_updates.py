@@ -62,7 +62,10 @@ def test_adam(length, dtype, scale, seed, lr, betas, eps, decay, step):
 
 
 def test_nan_reaches_the_weight():
-    for update, buffers, numbers in ((sgd, 1, (0.1, 0.9, 0.1)), (adam, 2, adam_numbers(0.1, (0.9, 0.99), 1e-8, 0.1, 1))):
+    for update, buffers, numbers in (
+        (sgd, 1, (0.1, 0.9, 0.1)),
+        (adam, 2, adam_numbers(0.1, (0.9, 0.99), 1e-8, 0.1, 1)),
+    ):
         w, g, *buffers = np.ones((2 + buffers, 10), np.float32)
         g[3] = np.nan
         update(w, g, *buffers, np.array(numbers, np.float32))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from minifcn import layers
 from minifcn.check import check_layer
 from minifcn.check.cases import conv2d, conv_transpose2d, distinct, images, pooling
+from minifcn.kernels.recording import Recording
 from minifcn.layers import AvgPool2d, Concat, Crop, Layer, Linear, MaxPool2d
 from minifcn.layers.base import pair, positive, short
 
@@ -204,6 +205,53 @@ def scattered(x):
     memory = np.full((*x.shape[::-1], 2), np.nan)
     memory[..., 1] = x.T
     return memory[..., 1].T
+
+
+@given(case=cases, seed=seeds)
+def test_a_recording_computes_what_the_layer_does(case, seed):
+    """To the bit, on other numbers in other memory, with other parameters, and with dropout of another seed."""
+    layer, shapes = case
+    rng, own = np.random.default_rng(seed), (layer.params, layer.state)
+    layer.params, layer.state = ({k: a.astype(np.float32) for k, a in arrays.items()} for arrays in own)
+    random = np.random.default_rng(0)
+
+    def everything(*arrays):
+        *inputs, dy = arrays
+        y, cache = layer.forward(*inputs, train=True, rng=random)
+        layer.remember(cache)
+        return {"y": y} | backward(layer, dy, cache)
+
+    def drawn():
+        return [rng.standard_normal(s).astype(np.float32) for s in (*shapes, layer.output_shape(*shapes))]
+
+    first = drawn()
+    with Recording(first) as recording:
+        found = everything(*first)
+    found = {  # but what is an input itself, or None
+        name: array
+        for name, array in found.items()
+        if array is not None and not any(np.may_share_memory(array, x) for x in first)
+    }
+    if layer.recordable and not recording.obstacle:
+        for array in layer.params.values():
+            array += 1
+        arrays, before = drawn(), {name: array.copy() for name, array in layer.state.items()}
+        random.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        recording.run(arrays)
+        after = {name: array.copy() for name, array in layer.state.items()}
+        for name, array in before.items():
+            layer.state[name][...] = array
+        random.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        expected = everything(*arrays)
+        same(found, {name: expected[name] for name in found})
+        same(after, layer.state)
+    layer.params, layer.state = own
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_most_layers_can_be_recorded(kind):
+    by_numpy = (layers.GlobalAvgPool2d, layers.Sigmoid, layers.Softmax, layers.Tanh)
+    assert kind.recordable == (kind not in by_numpy)
 
 
 @given(case=cases, data=st.data(), seed=seeds)

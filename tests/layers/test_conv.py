@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minifcn.check import check_layer
 from minifcn.check.cases import conv2d, conv_transpose2d, distinct
 from minifcn.kernels.convolution import fits
+from minifcn.kernels.recording import Recording
 from minifcn.layers import Conv2d, ConvTranspose2d, Linear, MaxPool2d, ReLU
 
 seeds = st.integers(0, 2**32 - 1)
@@ -322,6 +323,45 @@ def test_all_algorithms_that_fit_agree(case, data, seed, fortran):
         assert found.keys() == expected.keys()
         for name in expected:
             close(found[name], expected[name], 1e-5)
+
+
+@given(case=every_kind, seed=seeds, relu=st.booleans(), pooled=st.booleans())
+def test_a_recording_computes_what_the_layer_does(case, seed, relu, pooled):
+    """To the bit, by every algorithm, with what can be fused, on other numbers in other memory."""
+    layer, shape = case
+    rng = np.random.default_rng(seed)
+    pool = MaxPool2d(2, ceil_mode=True) if pooled else None
+    own, asked = layer.params, layer.algorithm
+
+    def fused(x, dy):
+        options = {} if type(layer) is ConvTranspose2d else {"relu": relu or pooled, "pool": pool}
+        y, cache = layer.forward(x, **options)
+        options = {} if type(layer) is ConvTranspose2d else {"through_relu": relu, "pool": pool}
+        dx, grads = layer.backward(dy, cache, **options)
+        return {"y": y, "dx": dx} | grads
+
+    result = layer.output_shape(shape)
+    if pooled and type(layer) is Conv2d:
+        result = pool.output_shape(result)
+    for algorithm in layer.algorithms:
+        if not fits(algorithm, layer.window):
+            continue
+        layer.algorithm = algorithm
+        layer.params = {name: array.astype(np.float32) for name, array in own.items()}
+        arrays = [rng.standard_normal(s).astype(np.float32) for s in (shape, result)]
+        with Recording(arrays) as recording:
+            found = fused(*arrays)
+        assert recording.obstacle in ("", "groups", "a matrix that is copied first")
+        assert not recording.obstacle or algorithm in ("auto", "im2col")
+        if not recording.obstacle:
+            for array in layer.params.values():
+                array += 1
+            arrays = [rng.standard_normal(s).astype(np.float32) for s in (shape, result)]
+            recording.run(arrays)
+            expected = fused(*arrays)
+            for name in expected:
+                np.testing.assert_array_equal(found[name], expected[name])
+    layer.params, layer.algorithm = own, asked
 
 
 @given(case=st.one_of(plain(Conv2d), conv2d(more=12, channels=12)), data=st.data(), seed=seeds)

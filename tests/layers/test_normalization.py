@@ -49,6 +49,25 @@ def test_against_pytorch(layer, x, seed):
     )
 
 
+@given(layers, images(channels=40), seeds)
+def test_the_kernels_compute_the_same(layer, x, seed):
+    """In float32, and for more pixels than one block has."""
+    x = np.concatenate([x] * 70, axis=2)
+    dy = np.random.default_rng(seed).standard_normal(x.shape)
+    y, cache = layer.forward(x)
+    found, float32_cache = layer.forward(x.astype(np.float32))
+    np.testing.assert_allclose(found, y, rtol=0, atol=1e-5 * np.abs(y).max())
+    dx, _ = layer.backward(dy, cache)
+    found, _ = layer.backward(dy.astype(np.float32), float32_cache)
+    np.testing.assert_allclose(found, dx, rtol=0, atol=1e-4 * np.abs(dx).max())
+
+
+@pytest.mark.parametrize("k", [0, -1.0, np.nan])
+def test_k_is_positive(k):
+    with pytest.raises(ValueError, match=f"k is {k}; expected a positive number"):
+        LocalResponseNorm(k=k)
+
+
 @pytest.mark.parametrize("size", [0, 2, -1])
 def test_the_window_is_odd(size):
     with pytest.raises(ValueError, match=f"size is {size}"):
