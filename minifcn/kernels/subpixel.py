@@ -114,15 +114,17 @@ def _weights_of(k, a, m, stride, w_shape):
 def _pack(thread, threads, w, w_shape, stride, m, strips, panels):
     """panels[a, strip, k, column]."""
     w_shape, stride, m = four(w_shape), two(stride), two(m)
-    K, C_in = m[0] * m[1] * w_shape[3], w_shape[3]
-    begin, end = share(stride[0] * K, thread, threads)
+    taps, C_in = m[0] * m[1], w_shape[3]
+    begin, end = share(stride[0] * strips * taps, thread, threads)
     for job in range(begin, end):
-        a, k = divmod(job, K)
-        first, count = _weights_of(k, a, m, stride, w_shape)
-        for strip in range(strips):
-            to, column = ((a * strips + strip) * K + k) * COLUMNS, strip * COLUMNS
-            for j in range(COLUMNS):
-                panels[to + j] = w[first + (column + j) * C_in] if column + j < count else 0
+        rest, tap = divmod(job, taps)
+        a, strip = divmod(rest, strips)
+        first, count = _weights_of(tap * C_in, a, m, stride, w_shape)
+        to, column = job * C_in * COLUMNS, strip * COLUMNS
+        there = max(0, min(COLUMNS, count - column))
+        if there < COLUMNS:
+            clear(C_in * COLUMNS, panels, to)
+        transpose(there, C_in, w, first + column * C_in, C_in, panels, to, COLUMNS)
 
 
 @team
@@ -163,14 +165,19 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
 def _pack_turned(thread, threads, w, w_shape, stride, m, width, strips, panels):
     """panels[a, strip, column, k]."""
     w_shape, stride, m = four(w_shape), two(stride), two(m)
-    K, C_in = m[0] * m[1] * w_shape[3], w_shape[3]
-    begin, end = share(stride[0] * strips * COLUMNS, thread, threads)
+    C_in, panel = w_shape[3], width * COLUMNS
+    K = m[0] * m[1] * C_in
+    begin, end = share(stride[0] * strips, thread, threads)
     for job in range(begin, end):
-        a, k = divmod(job, strips * COLUMNS)
-        first, count = _weights_of(k, a, m, stride, w_shape) if k < K else (0, 0)
-        to = (a * strips + k // COLUMNS) * width * COLUMNS + k % COLUMNS
-        for j in range(width):
-            panels[to + j * COLUMNS] = w[first + j * C_in] if j < count else 0
+        a, strip = divmod(job, strips)
+        clear(panel, panels, job * panel)
+        k, last = strip * COLUMNS, min(K, strip * COLUMNS + COLUMNS)
+        while k < last:
+            run = min(last, (k // C_in + 1) * C_in) - k  # numbers of one tap lie side by side
+            first, count = _weights_of(k, a, m, stride, w_shape)
+            for j in range(count):
+                copy(run, w, first + j * C_in, panels, job * panel + j * COLUMNS + k % COLUMNS)
+            k += run
 
 
 @team
@@ -262,7 +269,6 @@ def _unpaint(
                     block(
                         count, cols, starts, steps, work, strip * panel, COLUMNS, work, to, all_columns, d > 0
                     )
-        for k in range(K):
+        for k in range(0, K, C_in):
             first, count = _weights_of(k, a, m, stride, w_shape)
-            for j in range(count):
-                dw[first + j * C_in] = work[sums + k * all_columns + j]
+            transpose(C_in, count, work, sums + k * all_columns, all_columns, dw, first, C_in)

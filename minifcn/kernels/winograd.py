@@ -49,6 +49,7 @@ from minifcn.kernels.winograd_steps import CHUNK, GRAIN, matrix_size, tile_size
 
 CACHE = 1 << 20  # bytes: what a thread's second cache holds at the least,
 TILES = 256 << 10  # and how much of it a block of tiles should take,
+LARGE, WRITING = 4 << 20, 1.5  # weights of more bytes go to memory when they are written, which takes time, too
 LEAST, MOST = 32, DEPTH  # but so many tiles, twice as many if the weights are larger than it, and no more
 
 
@@ -176,6 +177,7 @@ def _blocks(shape, i, o, pieces, sums=False):
     weights, images = 36 * i * o, 36 * total * i
     least = LEAST if weights * 4 <= CACHE else 2 * LEAST
     tiles = min(there, max(room, least), MOST)
-    fewer = weights * -(-there // tiles) <= images * -(-o // (COLUMNS * threads))
+    writing = WRITING if weights * 4 > LARGE else 1
+    fewer = writing * weights * -(-there // tiles) <= images * -(-o // (COLUMNS * threads))
     alone = pieces > 1 or (weights * 4 <= CACHE if sums else fewer)
     return total, tiles if alone else min(_padded(total), MOST), alone
