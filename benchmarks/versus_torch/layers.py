@@ -23,6 +23,7 @@ from benchmarks.versus_torch.rows import (
 from minifcn import losses, optim
 from minifcn.layers import Conv2d, ConvTranspose2d
 from minifcn.network import Network
+from minifcn.recorded import Recorded
 
 CLASSES = networks.CLASSES
 NUMPY_ML = "conv 8x16-16@64 f+b"  # the one row where numpy-ml takes part: it needs a second for it
@@ -69,16 +70,20 @@ class LayerRow(Row):
         def forward():
             return layer.forward(x)[0]
 
-        def both():
+        def both(x, dy):
             y, cache = layer.forward(x)
             return y, *layer.backward(dy, cache, needs)
 
         def both_results():
-            y, dx, grads = both()
+            y, dx, grads = both(x, dy)
             arrays = {**({} if layer.frozen else grads), **({"input": dx} if self.image_gradient else {})}
             return {"output": y, **of_gradients(arrays)}
 
-        return Ready(both, both_results) if self.backward else Ready(forward, lambda: {"output": forward()})
+        if not self.backward:
+            recorded = Recorded(lambda x: layer.forward(x)[0])
+            return Ready(lambda: recorded(x), lambda: {"output": forward()})
+        recorded = Recorded(both)
+        return Ready(lambda: recorded(x, dy), both_results)
 
     def _torch(self, layout, channelwise):
         import torch
