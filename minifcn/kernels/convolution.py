@@ -20,6 +20,7 @@ import math
 import numpy as np
 
 from minifcn.kernels import direct, im2col, interlaced, small_map, subpixel, winograd
+from minifcn.kernels.bias import add_bias
 from minifcn.kernels.window import Window
 
 ALGORITHMS = ("auto", "im2col", "direct", "winograd", "small_map", "interlaced")
@@ -157,13 +158,15 @@ def weight_gradient(x, dy, window, dw, db=None, algorithm="auto"):
         im2col.weight_gradient(x, dy, window, dw, db)
 
 
-def transposed_convolve(x, w, window, y, algorithm="auto"):
+def transposed_convolve(x, w, bias, window, y, algorithm="auto"):
     """y = x painted with w (kh, kw, C_out / groups, C_in), the layout of the convolution whose input gradient
-    it is."""
+    it is, plus bias (None: zero)."""
     if _subpixel(algorithm, window, x.dtype):
-        subpixel.transposed_convolve(x, w, window.stride, window.padding, y)
+        subpixel.transposed_convolve(x, w, bias, window.stride, window.padding, y)
     else:
         input_gradient(x, w, window, y, algorithm=algorithm)
+        if bias is not None:
+            add_bias(y.reshape(-1, y.shape[3]), bias)
 
 
 def transposed_input_gradient(dy, w, window, dx, algorithm="auto"):

@@ -2,7 +2,8 @@
 
 For output pixel j of a row, tap (u, v) and channel c, the number x[u, j s + v d, c] stands in a fixed place:
 `rows[j]` for the pixel plus `taps[u, v, c]` for the tap. That is all that `block` wants of a matrix. So of
-im2col only the rows of the image that the kernel touches are copied, to put zeros around them.
+im2col only the rows of the image that the kernel touches are copied, to put zeros around them; and for a kernel of
+1x1, which needs none, nothing.
 
 For few channels in (a photograph has three), where im2col and Winograd spend more time on copying than on
 products; and for kernels as large as those of upsampling. Any kernel, stride, padding and dilation; one group.
@@ -15,7 +16,7 @@ import numpy as np
 from minifcn.kernels import memory
 from minifcn.kernels.bias import add_up
 from minifcn.kernels.jit import get_threads, kernel
-from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, finish, finishing, pack, strip
+from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, eight_rows, finish, finishing, pack, strip
 from minifcn.kernels.team import four, own, share, team
 from minifcn.kernels.transpose import transpose
 from minifcn.kernels.vector import LANES, clear, copy, fetch_run_to_write, load, store
@@ -73,7 +74,8 @@ class _Plan:
         pitch = ((Wo - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
         self.row, self.rows = kh * pitch, rows_at_a_time(N * Ho, Wo)
         self.pixels = -(-self.rows * Wo // ROWS) * ROWS
-        self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows
+        copied = (kh, kw, *stride, *padding) != (1, 1, 1, 1, 0, 0)
+        self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows, copied
         u, v, c = np.ogrid[:kh, :kw, :C]
         self.taps = (u * pitch + v * dilation[1] * C + c).reshape(-1)  # of tap (u, v) and channel c
         self.whole = np.pad(self.taps, (0, -self.taps.size % ROWS), mode="edge")  # whole blocks of rows
@@ -134,6 +136,7 @@ def _rows(
     pitch,
     columns,
     rows,
+    copied,
     taps,
     w,
     w_shape,
@@ -157,16 +160,19 @@ def _rows(
     for first in range(begin, end, rows):
         count = min(rows, end - first)
         fetch_run_to_write(count * Wo * C_out, y, first * Wo * C_out)
-        for r in range(count):
+        for r in range(count if copied else 0):
             n, i = divmod(first + r, Ho)
             _touched(x, shape, n, i, kernel, place, pitch, work, r * size)
+        pixels = work if copied else x
         for c in range(0, columns, COLUMNS):
             width = min(COLUMNS, columns - c)
             for k in range(0, K, DEPTH):
                 depth, steps, panel = min(DEPTH, K - k), taps[k:], panels + c * K + k * width
                 for p in range(0, count * Wo, ROWS):
-                    starts, to = eight_of(places, p), out + p * columns + c
-                    strip(width, depth, work, starts, steps, work, panel, width, work, to, columns, k > 0)
+                    starts, to = eight_of(places, p, 0), out + p * columns + c
+                    if not copied:
+                        starts = eight_rows((first * Wo + p) * K, K, min(ROWS, count * Wo - p))
+                    strip(width, depth, pixels, starts, steps, work, panel, width, work, to, columns, k > 0)
         finish(count * Wo, work, out, columns, bias, relu, gated, gate, y, first * Wo * C_out, C_out)
 
 
@@ -183,6 +189,7 @@ def _weight_rows(
     pitch,
     columns,
     rows,
+    copied,
     taps,
     work,
     sums,
@@ -200,10 +207,11 @@ def _weight_rows(
     for k in range(sums.size if begin == end else 0):
         sums[k] = 0
     for first in range(begin, end, rows):
-        count = min(rows, end - first)
-        for r in range(count):
+        count, before = min(rows, end - first), 0 if copied else first * Wo * shape[3]
+        for r in range(count if copied else 0):
             n, i = divmod(first + r, Ho)
             _touched(x, shape, n, i, kernel, place, pitch, work, r * size)
+        pixels = work if copied else x
         for c in range(0, columns, COLUMNS):
             width, b, at, row = min(COLUMNS, columns - c), dy, first * Wo * C_out + c, C_out
             if c + width > C_out:
@@ -215,8 +223,8 @@ def _weight_rows(
                     total = total + load(b, at + pixel * row + v)
                 store(bias_sums, c + v, total)
             for tap in range(0, taps.size, ROWS):
-                starts, to = eight_of(taps, tap), tap * columns + c
-                strip(width, count * Wo, work, starts, steps, b, at, row, sums, to, columns, first > begin)
+                starts, to = eight_of(taps, tap, before), tap * columns + c
+                strip(width, count * Wo, pixels, starts, steps, b, at, row, sums, to, columns, first > begin)
 
 
 @team
@@ -237,7 +245,8 @@ def _finish_weights(thread, threads, sums, columns, dw, C_out):
 
 
 @kernel
-def eight_of(rows, first):
-    """The starts of eight rows from a list."""
+def eight_of(rows, first, before):
+    """The starts of eight rows from a list, all so much further on."""
     a, b, c, d = rows[first], rows[first + 1], rows[first + 2], rows[first + 3]
-    return a, b, c, d, rows[first + 4], rows[first + 5], rows[first + 6], rows[first + 7]
+    e, f, g, h = rows[first + 4], rows[first + 5], rows[first + 6], rows[first + 7]
+    return a + before, b + before, c + before, d + before, e + before, f + before, g + before, h + before

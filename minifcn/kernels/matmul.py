@@ -16,6 +16,7 @@ import functools
 import numpy as np
 
 from minifcn.kernels import memory
+from minifcn.kernels.crop import crop
 from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.recording import unrecorded
 from minifcn.kernels.team import own, share, team
@@ -232,10 +233,13 @@ def narrow_block(depth, a, rows, steps, b, p, ldb, out, c, ldc, add):
 
 
 def finishing(bias, relu, gate, columns):
-    """What `finish` and its like want to know: the bias, zeros for so many columns if there is none, `relu`,
-    whether there is a gate, and the gate as a flat array; any array will do where there is none."""
-    bias = _zeros(columns) if bias is None else bias
-    return bias, relu, gate is not None, bias if gate is None else gate.reshape(-1)
+    """What `finish` and its like want to know: the bias with zeros up to `columns`, `relu`, whether there is a
+    gate, and the gate as a flat array; any array will do where there is none."""
+    padded = _zeros(columns) if bias is None else bias
+    if padded.size < columns:
+        padded = np.empty(columns, np.float32)
+        crop(bias.reshape(1, 1, 1, -1), (0, 0, 0, 0), padded.reshape(1, 1, 1, -1))
+    return padded, relu, gate is not None, padded if gate is None else gate.reshape(-1)
 
 
 @functools.cache
@@ -250,8 +254,7 @@ def finish(count, out, at, pitch, bias, relu, gated, gate, y, to, channels):
     side."""
     zero = splat(np.float32(0))
     for c in range(0, channels, LANES):
-        there = min(LANES, channels - c)
-        b = load_part(bias, c, there)
+        b, there = load(bias, c), min(LANES, channels - c)
         for k in range(count):
             value, place = load(out, at + k * pitch + c) + b, to + k * channels + c
             if relu:

@@ -22,13 +22,14 @@ from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.matmul import COLUMNS, DEPTH, ROWS, block, eight_rows
 from minifcn.kernels.team import four, own, share, team, two
 from minifcn.kernels.transpose import transpose
-from minifcn.kernels.vector import LANES, clear, copy, load, store
+from minifcn.kernels.vector import LANES, clear, copy, load, load_part, store, store_part
 
+NO_BIAS = np.zeros(0, np.float32)
 JOB = 64  # rows of the matrix that a thread takes at a time, at least
 
 
-def transposed_convolve(x, w, stride, padding, y):
-    """y = x painted with w: x (N, H, W, C_in), w (kh, kw, C_out, C_in), y (N, Ho, Wo, C_out)."""
+def transposed_convolve(x, w, bias, stride, padding, y):
+    """y = x painted with w, plus bias: x (N, H, W, C_in), w (kh, kw, C_out, C_in), y (N, Ho, Wo, C_out)."""
     plan = _Plan(x, y, w.shape, stride)
     rows = -(-JOB // plan.blocks[1])  # of blocks, so that a job is large enough
     size = -(-rows * plan.blocks[1] // ROWS) * ROWS * plan.width + COLUMNS
@@ -37,7 +38,7 @@ def transposed_convolve(x, w, stride, padding, y):
         cols = plan.cut(x, cols)
         _pack(w.reshape(-1), w.shape, stride, plan.m, plan.strips, panels)
         arguments = cols, plan.blocks, plan.K, stride, padding, panels, plan.strips, rows
-        _paint(*arguments, work, y.reshape(-1), y.shape)
+        _paint(*arguments, work, NO_BIAS if bias is None else bias, y.reshape(-1), y.shape)
 
 
 def input_gradient(dy, w, stride, padding, dx):
@@ -128,7 +129,9 @@ def _pack(thread, threads, w, w_shape, stride, m, strips, panels):
 
 
 @team
-def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, rows, work, y, output_shape):
+def _paint(
+    thread, threads, cols, blocks, K, stride, padding, panels, strips, rows, work, bias, y, output_shape
+):
     """A job is one phase a of some rows of blocks. Strips go from the last to the first: the last reaches over
     into the first columns of the next row, which are overwritten then."""
     (N, Ho, Wo, C), (Q, R), (sh, sw), (ph, pw) = four(output_shape), two(blocks), two(stride), two(padding)
@@ -156,9 +159,21 @@ def _paint(thread, threads, cols, blocks, K, stride, padding, panels, strips, ro
                 to, there = (n * Ho + h) * Wo * C, min(Wo, R * sw - pw) * C
                 copy(there, work, ((q - q_from) * R * sw + pw) * C, y, to)
                 clear(Wo * C - there, y, to + there)
+                _add_to_row(bias, y, to, Wo)
     for row in range(thread, N * Ho, threads):  # rows that no block reaches (output padding)
         if (row % Ho + ph) // sh >= Q:
             clear(Wo * C, y, row * Wo * C)
+            _add_to_row(bias, y, row * Wo * C, Wo)
+
+
+@kernel
+def _add_to_row(bias, y, to, pixels):
+    C = bias.size
+    for c in range(0, C, LANES):
+        there = min(LANES, C - c)
+        b = load_part(bias, c, there)
+        for at in range(to + c, to + c + pixels * C, C):
+            store_part(y, at, load_part(y, at, there) + b, there)
 
 
 @team

@@ -49,7 +49,10 @@ from minifcn.kernels.winograd_steps import CHUNK, GRAIN, matrix_size, tile_size
 
 CACHE = 1 << 20  # bytes: what a thread's second cache holds at the least,
 TILES = 256 << 10  # and how much of it a block of tiles should take,
-LARGE, WRITING = 4 << 20, 1.5  # weights of more bytes go to memory when they are written, which takes time, too
+LARGE, WRITING = (
+    4 << 20,
+    1.5,
+)  # weights of more bytes go to memory when they are written, which takes time, too
 LEAST, MOST = 32, DEPTH  # but so many tiles, twice as many if the weights are larger than it, and no more
 
 

@@ -27,7 +27,6 @@ from minifcn.kernels.vector import (
     fma,
     load,
     load_bytes,
-    load_part,
     maximum,
     splat,
     store,
@@ -159,7 +158,7 @@ def output_tile(m, at, step, bias, o, relu, gated, gate, y, to, row, pixel, chan
     With `gated` the outputs are gradients of what came out of a ReLU, the array `gate`: 0 where that was 0.
     """
     for c in range(0, channels, LANES):
-        b, a, place = load_part(bias, o + c, min(LANES, channels - c)), at + c, to + c
+        b, a, place = load(bias, o + c), at + c, to + c
         r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
         r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
         r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)
@@ -193,7 +192,7 @@ def pooled_output_tile(m, at, step, bias, o, y, where, to, row, pixel, channels)
     f32 = np.float32
     zero, one, two, three, four = splat(f32(0)), splat(f32(1)), splat(f32(2)), splat(f32(3)), splat(f32(4))
     for c in range(0, channels, LANES):
-        b, a = load_part(bias, o + c, min(LANES, channels - c)), at + c
+        b, a = load(bias, o + c), at + c
         r0, r1 = _output_row(m, a, step), _output_row(m, a + 6 * step, step)
         r2, r3 = _output_row(m, a + 12 * step, step), _output_row(m, a + 18 * step, step)
         r4, r5 = _output_row(m, a + 24 * step, step), _output_row(m, a + 30 * step, step)

@@ -14,7 +14,7 @@ import numpy as np
 
 from minifcn import initialize
 from minifcn.kernels import memory
-from minifcn.kernels.bias import add_bias, bias_gradient
+from minifcn.kernels.bias import bias_gradient
 from minifcn.kernels.convolution import (
     ALGORITHMS,
     TRANSPOSED_ALGORITHMS,
@@ -246,9 +246,7 @@ class ConvTranspose2d(_Convolution):
     def forward(self, x, *, train=False, rng=None):
         x = self._floats(x, self.params["weight"])
         y = memory.empty(self.output_shape(x.shape), x.dtype)
-        transposed_convolve(x, self.params["weight"], self.window, y, self.algorithm)
-        if "bias" in self.params:
-            add_bias(y.reshape(-1, self.out_channels), self.params["bias"])
+        transposed_convolve(x, self.params["weight"], self.params.get("bias"), self.window, y, self.algorithm)
         return y, x
 
     def backward(self, dy, cache, needs=ALL):

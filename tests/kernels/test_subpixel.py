@@ -114,9 +114,11 @@ def run(product, inputs, shape, *options):
     return out
 
 
-def value(case):
-    options = case.window.stride, case.window.padding
-    return run(subpixel.transposed_convolve, (case.x, case.w), case.dy.shape, *options)
+def value(case, bias=None):
+    def product(x, w, y):
+        subpixel.transposed_convolve(x, w, bias, case.window.stride, case.window.padding, y)
+
+    return run(product, (case.x, case.w), case.dy.shape)
 
 
 def input_gradient(case):
@@ -149,7 +151,10 @@ def assert_all(case):
 @given(case=cases(), job=jobs)
 def test_transposed_convolve(case, job):
     with mock.patch.object(subpixel, "JOB", job):
-        np.testing.assert_array_equal(value(case), value_definition(case))
+        expected = value_definition(case)
+        np.testing.assert_array_equal(value(case), expected)
+        bias = np.arange(1, expected.shape[3] + 1, dtype=np.float32)
+        np.testing.assert_array_equal(value(case, bias), expected + bias)
 
 
 @given(case=cases(), job=jobs)
@@ -225,7 +230,7 @@ def test_when_it_is_used(window, algorithm, dtype, expected):
     dy = rng.integers(-9, 10, (2, *sizes, 4)).astype(dtype)
     y, dx, dw = (np.full_like(array, np.nan) for array in (dy, x, w))
     with used("transposed_convolve") as f, used("input_gradient") as g, used("weight_gradient") as h:
-        transposed_convolve(x, w, window, y, algorithm)
+        transposed_convolve(x, w, None, window, y, algorithm)
         transposed_input_gradient(dy, w, window, dx, algorithm)
         transposed_weight_gradient(dy, x, window, dw, algorithm)
     assert (f.called, g.called, h.called) == (expected,) * 3
