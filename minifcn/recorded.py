@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from minifcn.kernels import jit
-from minifcn.kernels.recording import Recording
+from minifcn.kernels.recording import Recording, unrecorded
+
+
+def _itself(result):
+    return result
 
 
 class Recorded:
@@ -21,6 +25,8 @@ class Recorded:
 
     The recording is kept until that happens with other shapes. Only one is, since it keeps all arrays in between.
     The result is the same object then at every call, and the numbers in its arrays are overwritten by the next one.
+    `then` makes of it what is returned, before another Python thread can call.
+
     `function` has to compute with the same arrays each time, but for its arguments: their numbers may change (as
     parameters do), not where they lie. Make a new `Recorded` when they do, or when layers are changed.
 
@@ -31,8 +37,8 @@ class Recorded:
     True
     """
 
-    def __init__(self, function: Callable[..., Any]):
-        self.function = function
+    def __init__(self, function: Callable[..., Any], then: Callable[[Any], Any] = _itself):
+        self.function, self.then = function, then
         self.obstacle = ""  # why the last one that was tried could not be recorded
         self._recording: Recording | None = None
         self._result: Any = None
@@ -41,20 +47,27 @@ class Recorded:
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: np.ndarray) -> Any:
+        unrecorded("a recording within it")
         if not self._lock.acquire(blocking=False):  # another Python thread is using the recording
-            return self.function(*inputs)
+            return self.then(self.function(*inputs))
         try:
             inputs = tuple(np.ascontiguousarray(x) for x in inputs)
             known = jit.get_threads(), *((x.shape, x.dtype) for x in inputs)
             again, self._last = known == self._last, known
             if self._recording is not None and known == self._recorded:
                 self._recording.run(inputs)
-                return self._result
-            if again and known != self._recorded:
-                return self._record(inputs, known)
-            return self.function(*inputs)
+                result = self._result
+            elif again and known != self._recorded:
+                result = self._record(inputs, known)
+            else:
+                result = self.function(*inputs)
+            return self.then(result)
         finally:
             self._lock.release()
+
+    def __reduce__(self) -> tuple:
+        """A copy has no recording yet."""
+        return Recorded, (self.function, self.then)
 
     @property
     def is_recorded(self) -> bool:

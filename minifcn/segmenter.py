@@ -22,7 +22,7 @@ class Segmenter:
 
     def __init__(self, net: Network, preprocessing: Preprocessing, class_names: tuple[str, ...]):
         self.net, self.preprocessing, self.class_names = net, preprocessing, class_names
-        self._scores = Recorded(net)
+        self._labels_of = Recorded(net, then=_labels)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Segmenter":
@@ -67,7 +67,7 @@ class Segmenter:
 
     def inner_labels(self, images: np.ndarray) -> np.ndarray:
         """The same for images (N, H, W, 3) as they are: after valid convolutions some at the borders have none."""
-        return _labels(self._scores(self.preprocessing(images)))
+        return self._labels_of(self.preprocessing(images))
 
     def activations(self, image: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The named activations for one image (H, W, 3), each (h, w, C); the output has the size of the image."""

@@ -1,5 +1,7 @@
 """Recorded functions: the same bits as without, whatever comes in between."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -139,3 +141,43 @@ def test_from_several_python_threads_at_once():
     assert not wrong
     for x, scores in zip(inputs, expected):
         np.testing.assert_array_equal(recorded(x), scores)
+
+
+def test_what_is_made_of_the_result_is_safe_from_other_threads():
+    net = fcn8s(3, rng=0)
+    recorded, wrong = Recorded(net, then=np.copy), []
+    inputs = [images(k, (1, 32, 32, 3)) for k in range(4)]
+    expected = [net(x) for x in inputs]
+
+    def work(k):
+        for _ in range(30):
+            if not np.array_equal(recorded(inputs[k]), expected[k]):
+                wrong.append(k)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_copies_begin_anew():
+    recorded = Recorded(small_net(), then=np.copy)
+    for k in range(3):
+        recorded(images(k))
+    for other in (copy.deepcopy(recorded), pickle.loads(pickle.dumps(recorded))):
+        assert not other.is_recorded
+        for k in range(4):
+            np.testing.assert_array_equal(other(images(k)), recorded(images(k)))
+
+
+@recorded_here
+def test_a_recording_within_a_recording():
+    """The outer one would not see what the inner one runs."""
+    net = small_net()
+    inner = Recorded(net)
+    outer = Recorded(lambda x: inner(x))
+    for k in range(5):
+        np.testing.assert_array_equal(outer(images(k)), net(images(k)))
+    assert inner.is_recorded and not outer.is_recorded and outer.obstacle == "a recording within it"

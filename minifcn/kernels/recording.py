@@ -26,9 +26,8 @@ import numpy as np
 from minifcn.kernels import jit, memory
 from minifcn.kernels.team import here, run_again
 
-MOST = (
-    256 << 20
-)  # bytes of arrays that a recording may keep: where more is computed, Python takes little of the time
+# Bytes of arrays that a recording may keep. Where more is computed, Python takes little of the time.
+MOST = 256 << 20
 PAGE = 1 << 15  # words of arguments that are laid side by side,
 LONGEST = 1 << 10  # of which one launch has at most so many
 
@@ -46,9 +45,7 @@ class Recording:
         self._page, self._used = np.empty(0, np.int64), 0
         self._inputs = [_Input(array) for array in inputs]
         self._launches: list[tuple[int, int]] = []
-        self._parts: list[
-            np.ndarray | tuple[Callable, _Input | None]
-        ] = []  # launches, and what is outside of them
+        self._parts: list[np.ndarray | tuple[Callable, _Input | None]] = []  # launches, and what is outside
 
     def __enter__(self) -> "Recording":
         memory.let_go()  # most of what is kept will not be needed any more
@@ -89,9 +86,8 @@ class Recording:
         """A kernel ran: its arguments lie in the room, `size` bytes that begin with the addresses of arrays."""
         arrays = [array for array in arguments if type(array) is np.ndarray]
         for at, array in enumerate(arrays, start=self._used):
-            if not any(known.found(self._page, at) for known in self._inputs) and not self._reserve.owns(
-                array
-            ):
+            is_input = any(known.found(self._page, at) for known in self._inputs)
+            if not is_input and not self._reserve.owns(array):
                 self._kept.append(array)
         self._launches.append((meet, self._page.ctypes.data + 8 * self._used))
         self._used += -(-size // 8)
