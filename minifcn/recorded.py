@@ -24,7 +24,9 @@ class Recorded:
     """`function` of arrays, recorded when it is called a second time in a row with arrays of the same shapes.
 
     The recording is kept until that happens with other shapes. Only one is, since it keeps all arrays in between.
-    The result is the same object then at every call, and the numbers in its arrays are overwritten by the next one.
+    It is for the Python thread that made it; in others `function` is called as it is.
+
+    The result is the same object then at every call, and the numbers in its arrays are overwritten by the next.
     `then` makes of it what is returned, before another Python thread can call.
 
     `function` has to compute with the same arrays each time, but for its arguments: their numbers may change (as
@@ -44,6 +46,7 @@ class Recorded:
         self._result: Any = None
         self._recorded: tuple = ()  # the threads, shapes and types that were tried
         self._last: tuple = ()  # and those of the last call
+        self._thread = 0  # the Python thread that recorded, whose scratch memory the kernels use
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: np.ndarray) -> Any:
@@ -54,7 +57,8 @@ class Recorded:
             inputs = tuple(np.ascontiguousarray(x) for x in inputs)
             known = jit.get_threads(), *((x.shape, x.dtype) for x in inputs)
             again, self._last = known == self._last, known
-            if self._recording is not None and known == self._recorded:
+            here = threading.get_ident() == self._thread
+            if self._recording is not None and known == self._recorded and here:
                 self._recording.run(inputs)
                 result = self._result
             elif again and known != self._recorded:
@@ -81,7 +85,7 @@ class Recorded:
             result = self.function(*inputs)
         if isinstance(result, np.ndarray) and any(np.may_share_memory(result, x) for x in inputs):
             recording.obstacle = "the result is an input"
-        self._recorded, self.obstacle = known, recording.obstacle
+        self._recorded, self._thread, self.obstacle = known, threading.get_ident(), recording.obstacle
         if not self.obstacle:
             self._recording, self._result = recording, result
         return result

@@ -11,6 +11,7 @@ cache from the kernel before.
 """
 
 import math
+import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -43,7 +44,11 @@ class _Block:
     reserve = None  # it is everyone's
 
     def __init__(self, size: int):
-        self.memory, self.size = np.empty(size, np.uint8), size
+        # Not from the allocator of NumPy, which may keep what is let go.
+        try:
+            self.memory, self.size = np.frombuffer(mmap.mmap(-1, size), np.uint8), size
+        except OSError as error:
+            raise MemoryError(f"no memory for an array of {size:,} bytes") from error
         address = self.memory.ctypes.data
         self.address = address + -address % ALIGNMENT
 
@@ -119,7 +124,7 @@ def _give_back(block: _Block) -> None:
 
 
 class Reserve:
-    """Memory for one user alone: arrays that are made within `with reserve:` lie in it, and so does their scratch.
+    """Memory for one user alone: arrays that are made within `with reserve:` lie in it, but for scratch.
 
     What was used for one of them can be used for the next, but by nobody else as long as the reserve lives, or any
     array in it. Of more than `most` bytes there is no reserve: what goes beyond is as any other memory, and
@@ -134,12 +139,11 @@ class Reserve:
         self._free: list[tuple[int, int]] = []  # from which address to which, in ascending order
 
     def __enter__(self) -> "Reserve":
-        self._outer = _here.reserve, _here.scratch, _here.used
-        _here.reserve, _here.scratch, _here.used = self, np.empty(0, np.float32), 0
+        self._outer, _here.reserve = _here.reserve, self
         return self
 
     def __exit__(self, *error: object) -> None:
-        _here.reserve, _here.scratch, _here.used = self._outer
+        _here.reserve = self._outer
 
     def owns(self, array: np.ndarray) -> bool:
         """Whether the array lies in this memory."""
@@ -213,7 +217,9 @@ class scratch:
             start += -(-size // step) * step
         if start > _here.scratch.size:
             # Arrays that are in use keep the old memory alive.
-            _here.scratch = empty(max(2 * _here.scratch.size, start, LARGE))
+            reserve, _here.reserve = _here.reserve, None
+            _here.scratch = empty(max(start, LARGE))
+            _here.reserve = reserve
         memory, _here.used = _here.scratch, start
         return [memory[at : at + size] for at, size in zip(starts, self.sizes)]
 

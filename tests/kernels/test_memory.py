@@ -333,12 +333,12 @@ def test_a_reserve_ends_somewhere():
     assert not reserve.owns(np.zeros(3))
 
 
-def test_within_a_reserve_scratch_is_its_own():
+def test_scratch_is_not_in_the_reserve():
     fresh = new_memory()
     reserve = fresh.Reserve(1 << 30)
-    with fresh.scratch(LARGE) as (outer,), reserve, fresh.scratch(LARGE) as (inner,):
-        assert reserve.owns(inner) and not reserve.owns(outer)
-        assert not np.may_share_memory(inner, outer)
+    with reserve, fresh.scratch(LARGE) as (small,), fresh.scratch(9 * LARGE) as (large,):
+        assert not reserve.owns(small) and not reserve.owns(large)
+        assert reserve.owns(fresh.empty(LARGE))
 
 
 def test_what_is_kept_can_be_let_go():
