@@ -69,9 +69,11 @@ class Recording:
                 run_again(part, self._threads)
             else:
                 function, known = part
-                result = function()
-                if known is not None:
-                    known.move(result)
+                if known is None:
+                    function()
+                else:
+                    known.array = None  # whose memory the new one may have
+                    known.move(function())
 
     # ---------------------------------------------------------------- what a launch tells it
 
@@ -120,11 +122,12 @@ class _Input:
     def __init__(self, array: np.ndarray):
         assert array.flags.c_contiguous
         self.places: list[tuple[np.ndarray, int]] = []
-        self.array, self.address = array, array.ctypes.data
+        self.array: np.ndarray | None = array  # so that no other array comes to lie there
+        self.address, self.end = array.ctypes.data, array.ctypes.data + array.nbytes
 
     def found(self, page: np.ndarray, at: int) -> bool:
         """Whether the address at that place is in this array; it is noted then."""
-        inside = self.address <= page[at] < self.address + self.array.nbytes
+        inside = self.address <= page[at] < self.end
         if inside:
             self.places.append((page, at))
         return bool(inside)
