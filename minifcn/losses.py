@@ -16,6 +16,7 @@ import numpy as np
 
 from minifcn.kernels import cross_entropy as kernel
 from minifcn.kernels import memory
+from minifcn.kernels.recording import unrecorded
 
 Loss = Callable[..., tuple[float, np.ndarray]]
 
@@ -252,6 +253,7 @@ def _check(
     scores: np.ndarray, labels: np.ndarray, ignore_label: int, classes: int | None = None
 ) -> np.ndarray:
     """Which pixels are valid, if everything is as it must be."""
+    unrecorded("a loss")
     if not np.issubdtype(scores.dtype, np.floating):
         raise TypeError(f"scores must be floating, found {scores.dtype}")
     if not np.issubdtype(labels.dtype, np.integer):

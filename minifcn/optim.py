@@ -55,13 +55,6 @@ class Optimizer:
             for name in self.trained
             for buffer in self.buffer_names
         }
-        self._flat = {
-            name: (
-                self.params[name].reshape(-1),
-                [self.buffers[f"{name}.{buffer}"].reshape(-1) for buffer in self.buffer_names],
-            )
-            for name in self.trained
-        }
         self._rates = np.array([self.rates[name] for name in self.trained])
         self._decays = self.weight_decay * np.array([self.decays[name] for name in self.trained])
         columns = self.numbers(self.lr * self._rates, self._decays, step=1)
@@ -88,8 +81,10 @@ class Optimizer:
     def update(self, grads: Mapping[str, np.ndarray]) -> None:
         """The second half: kernels alone, which can be recorded (kernels/recording.py)."""
         self._check(grads)
-        for (name, (w, buffers)), numbers in zip(self._flat.items(), self._numbers):
-            self.rule(w, np.ascontiguousarray(grads[name]).reshape(-1), *buffers, numbers)
+        for name, numbers in zip(self.trained, self._numbers):
+            w, g = self.params[name].reshape(-1), np.ascontiguousarray(grads[name]).reshape(-1)
+            buffers = (self.buffers[f"{name}.{buffer}"].reshape(-1) for buffer in self.buffer_names)
+            self.rule(w, g, *buffers, numbers)
 
     def numbers(self, lr: np.ndarray, decay: np.ndarray, step: int) -> tuple:
         """What the rule computes with at that step, given the learning rate and the decay of each parameter."""

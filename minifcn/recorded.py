@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minifcn.kernels import jit
-from minifcn.kernels.recording import Recording, unrecorded
+from minifcn.kernels.recording import Recording, fill_in, unrecorded
 
 
 def _itself(result):
@@ -29,8 +29,9 @@ class Recorded:
     The result is the same object then at every call, and the numbers in its arrays are overwritten by the next.
     `then` makes of it what is returned, before another Python thread can call.
 
-    `function` has to compute with the same arrays each time, but for its arguments: their numbers may change (as
-    parameters do), not where they lie. Make a new `Recorded` when they do, or when layers are changed.
+    `function` is a network, or made of layers: what NumPy computes in it is not seen. It has to compute with the
+    same arrays each time, but for its arguments: their numbers may change (as parameters do), not where they lie.
+    Make a new `Recorded` when they do, or when layers are changed.
 
     >>> from minifcn.models import fcn8s
     >>> net, images = fcn8s(2, rng=0), np.zeros((1, 32, 32, 3), np.float32)
@@ -43,6 +44,7 @@ class Recorded:
         self.function, self.then = function, then
         self.obstacle = ""  # why the last one that was tried could not be recorded
         self._recording: Recording | None = None
+        self._inputs: list[np.ndarray] = []  # where it reads them
         self._result: Any = None
         self._recorded: tuple = ()  # the threads, shapes and types that were tried
         self._last: tuple = ()  # and those of the last call
@@ -54,12 +56,13 @@ class Recorded:
         if not self._lock.acquire(blocking=False):  # another Python thread is using the recording
             return self.then(self.function(*inputs))
         try:
-            inputs = tuple(np.ascontiguousarray(x) for x in inputs)
             known = jit.get_threads(), *((x.shape, x.dtype) for x in inputs)
             again, self._last = known == self._last, known
             here = threading.get_ident() == self._thread
             if self._recording is not None and known == self._recorded and here:
-                self._recording.run(inputs)
+                for place, x in zip(self._inputs, inputs):
+                    fill_in(place, x, "an input")
+                self._recording.run()
                 result = self._result
             elif again and known != self._recorded:
                 result = self._record(inputs, known)
@@ -80,11 +83,9 @@ class Recorded:
 
     def _record(self, inputs, known):
         self._recording, self._result, self._recorded = None, None, ()
-        recording = Recording(inputs)
+        self._inputs, recording = [x.copy() for x in inputs], Recording()
         with recording:
-            result = self.function(*inputs)
-        if isinstance(result, np.ndarray) and any(np.may_share_memory(result, x) for x in inputs):
-            recording.obstacle = "the result is an input"
+            result = self.function(*self._inputs)
         self._recorded, self._thread, self.obstacle = known, threading.get_ident(), recording.obstacle
         if not self.obstacle:
             self._recording, self._result = recording, result

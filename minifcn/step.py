@@ -52,27 +52,27 @@ class TrainingStep:
         """
         if seed is not None:
             self.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
-        self._images, self._labels, self._lr = images, labels, lr
-        self._recorded(images)
+        self._labels, self._lr = labels, lr
+        self.scores, self.tape, self.grads = self._recorded(images)
         return self.value
 
     def _compute(self, images):
-        self.scores, self.tape = self.net.forward(images, train=True, rng=self.rng)
-        dscores = outside(self._compute_loss)
-        self.grads = self.net.backward(dscores, self.tape)
-        self._marks = finite_marks(self.grads.values())
-        outside(self._begin_update)
-        self.optimizer.update(self.grads)
+        scores, tape = self.net.forward(images, train=True, rng=self.rng)
 
-    def _compute_loss(self):
-        self.value, dscores = self.loss(self.scores, self._labels)
-        return np.ascontiguousarray(dscores)
+        def compute_loss():
+            self.value, dscores = self.loss(scores, self._labels)
+            return dscores
 
-    def _begin_update(self):
-        if not (math.isfinite(self.value) and are_finite(self._marks)):
-            self.tape[IMAGE] = self._images
-            _say_what_is_not_finite(self.optimizer.steps + 1, self.value, self.tape, self.grads)
-        self.optimizer.begin_step(self._lr)
+        def begin_update():
+            if not (math.isfinite(self.value) and are_finite(marks)):
+                _say_what_is_not_finite(self.optimizer.steps + 1, self.value, tape, grads)
+            self.optimizer.begin_step(self._lr)
+
+        grads = self.net.backward(outside(compute_loss), tape)
+        marks = finite_marks(grads.values())
+        outside(begin_update)
+        self.optimizer.update(grads)
+        return scores, tape, grads
 
 
 def _say_what_is_not_finite(step: int, value: float, tape: Tape, grads: dict[str, np.ndarray]) -> None:

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minifcn import losses
 from minifcn.kernels import jit
+from minifcn.kernels.finite import all_finite
 from minifcn.kernels.jit import get_threads, set_threads
-from minifcn.layers import Conv2d, Dropout, MaxPool2d, ReLU, Sigmoid
+from minifcn.layers import Conv2d, Dropout, MaxPool2d, Pad2d, ReLU, Sigmoid
+from minifcn.layers.merge import summed
 from minifcn.models import fcn8s
 from minifcn.network import Network
 from minifcn.recorded import Recorded
@@ -99,14 +102,62 @@ def test_what_cannot_be_recorded_is_computed_as_ever(net, obstacle):
     assert recorded.obstacle == obstacle and not recorded.is_recorded
 
 
-@recorded_here
 def test_a_result_that_is_an_input():
     net = Network()
     net.add("drop", Dropout(0.5), "image")
     recorded = Recorded(net)
     for k in range(4):
         np.testing.assert_array_equal(recorded(images(k)), images(k))
-    assert recorded.obstacle == "the result is an input"
+
+
+def test_an_input_that_is_the_last_result():
+    net = Network()
+    for k in range(3):
+        net.add(f"conv{k}", Conv2d(20, 20, 3, padding=1, rng=k), *["image"] * (k == 0))
+    recorded, x = Recorded(net), images(0, (1, 40, 40, 20))
+    y = x
+    for _ in range(6):
+        y, x = net(y), recorded(x)
+        np.testing.assert_array_equal(x, y)
+
+
+def test_one_array_as_two_inputs():
+    recorded = Recorded(lambda a, b: summed(a, b))
+    for k in range(3):
+        x = images(k)
+        np.testing.assert_array_equal(recorded(x, x), x + x)
+    np.testing.assert_array_equal(recorded(images(5), images(6)), images(5) + images(6))
+
+
+def test_activations_and_tapes_are_those_of_the_last_call():
+    net = small_net()
+    recorded = Recorded(lambda x: net.forward(x)[1])
+    for k in range(5):
+        tape, (_, expected) = recorded(images(k)), net.forward(images(k))
+        for name in ("image", "conv1", "relu1", "pool1", "conv2"):
+            np.testing.assert_array_equal(tape[name], expected[name])
+        dy = images(9, expected["conv2"].shape)
+        grads, wanted = net.backward(dy, tape), net.backward(dy, expected)
+        for name, gradient in wanted.items():
+            np.testing.assert_array_equal(grads[name], gradient)
+
+
+@recorded_here
+@pytest.mark.parametrize(
+    ("function", "obstacle"),
+    [
+        (lambda x: Sigmoid().forward(x)[0], "Sigmoid()"),
+        (lambda x: Pad2d(1, mode="reflect").forward(x)[0], "Pad2d(1, mode='reflect')"),
+        (lambda x: Pad2d(1, mode="reflect").backward(x, (1, 10, 12, 3))[0], "Pad2d(1, mode='reflect')"),
+        (lambda x: losses.cross_entropy(x, np.zeros(x.shape[:3], np.uint8))[1], "a loss"),
+        (lambda x: np.array(all_finite(x)), "a question whether all is finite"),
+    ],
+)
+def test_functions_that_cannot_be_recorded_say_so(function, obstacle):
+    recorded = Recorded(function)
+    for k in range(4):
+        np.testing.assert_array_equal(recorded(images(k)), function(images(k)))
+    assert recorded.obstacle == obstacle and not recorded.is_recorded
 
 
 def test_an_error_is_the_functions_and_leaves_nothing_behind():

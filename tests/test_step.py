@@ -1,5 +1,7 @@
 """The training step: the bits of forward, loss, backward and update one by one, for every model."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -125,7 +127,52 @@ def test_sizes_may_alternate():
     nets = [fcn8s(3, rng=0) for _ in range(2)]
     optimizers = [optim.SGD(net.trainable, lr=0.1) for net in nets]
     step = TrainingStep(nets[0], losses.cross_entropy, optimizers[0])
-    for k, size in enumerate((32, 32, 40, 40, 40, 32, 32, 32)):
+    for k, size in enumerate((32, 32, 40, 32, 32, 40, 40, 40, 32, 40, 32, 32)):
         images, labels = batch(k, 3, size)
         expected = one_by_one(nets[1], losses.cross_entropy, optimizers[1], images, labels, None, k)
         assert step(images, labels, seed=k) == expected
+
+
+def test_copies_train_on_by_themselves():
+    net = fcn8s(3, rng=0)
+    step = TrainingStep(net, losses.cross_entropy, optim.Adam(net.trainable))
+    for k in range(3):
+        step(*batch(k, 3))
+    other = copy.deepcopy(step)
+    for k in range(3, 7):
+        assert step(*batch(k, 3), seed=k) == other(*batch(k, 3), seed=k)
+    for name, array in step.net.params.items():
+        np.testing.assert_array_equal(other.net.params[name], array)
+        assert not np.may_share_memory(other.net.params[name], array)
+
+
+def test_after_a_step_there_is_what_it_computed():
+    net = fcn8s(3, rng=0)
+    step = TrainingStep(net, losses.cross_entropy, optim.SGD(net.trainable, lr=0))
+    for k in range(4):
+        images, labels = batch(k, 3)
+        value = step(images, labels)
+        scores, tape = net.forward(images, train=True)
+        expected, dscores = losses.cross_entropy(scores, labels)
+        assert value == step.value == expected
+        np.testing.assert_array_equal(step.scores, scores)
+        for name in ("image", "conv1_1", "pool3", "score"):
+            np.testing.assert_array_equal(step.tape[name], tape[name])
+        for name, gradient in net.backward(dscores, tape).items():
+            np.testing.assert_array_equal(step.grads[name], gradient)
+
+
+@pytest.mark.skipif(not RECORDED, reason="in the checked mode nothing is recorded")
+def test_a_loss_that_changes_its_type_is_found():
+    def loss(scores, labels):
+        value, dscores = losses.cross_entropy(scores, labels)
+        return value, dscores.astype(np.float64) if labels[0, 0, 0] == 9 else dscores
+
+    net = fcn8s(10, rng=0)
+    step = TrainingStep(net, loss, optim.SGD(net.trainable, lr=0.1))
+    images, labels = batch(0, 9)
+    for _ in range(3):
+        step(images, labels)
+    labels[0, 0, 0] = 9
+    with pytest.raises(ValueError, match=r"outside must be float32 of shape .* found float64"):
+        step(images, labels)

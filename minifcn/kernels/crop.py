@@ -58,3 +58,11 @@ def fill_pixels(thread, threads, y, values):
         pixel = y[p]
         for c in range(values.size):
             pixel[c] = values[c]
+
+
+@team
+def copy(thread, threads, x, y):
+    """y = x. Flat arrays."""
+    begin, end = share(y.size, thread, threads)
+    for k in range(begin, end):
+        y[k] = x[k]

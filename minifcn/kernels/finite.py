@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minifcn.kernels.jit import get_threads
+from minifcn.kernels.recording import unrecorded
 from minifcn.kernels.team import share, team
 
 INFINITY = np.float32(np.inf).view(np.int32)
@@ -23,6 +24,7 @@ def all_finite(x: np.ndarray) -> bool:
     after all numbers, NaN after infinity. So the largest of these integers tells; and the maximum of integers is
     vector instructions, which that of floats, with their NaN, is not.
     """
+    unrecorded("a question whether all is finite")
     if x.dtype != np.float32 or x.size < LARGE or not x.flags.c_contiguous:
         return all_finite_definition(x)
     largest = np.zeros(get_threads(), np.int32)

@@ -13,7 +13,7 @@ cache from the kernel before.
 import math
 import mmap
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -134,9 +134,10 @@ class Reserve:
     CHUNK = 64 << 20  # bytes that are asked for at a time; the operating system gives only what is written to
 
     def __init__(self, most: int):
-        self.most, self.exceeded = most, False
+        self.most, self.size, self.exceeded = most, 0, False
         self._chunks: list[_Block] = []
         self._free: list[tuple[int, int]] = []  # from which address to which, in ascending order
+        self._returned: deque[_Part] = deque()  # what belongs there, too
 
     def __enter__(self) -> "Reserve":
         self._outer, _here.reserve = _here.reserve, self
@@ -155,21 +156,28 @@ class Reserve:
     def take(self, size: int) -> "_Block | _Part":
         """The first place that is large enough: so the arrays stay close to each other."""
         with _lock:
+            self._merge()
             for k, (begin, end) in enumerate(self._free):
                 if end - begin >= size:
                     self._free[k : k + 1] = [(begin + size, end)] if begin + size < end else []
                     return _Part(begin, size, self)
             chunk = max(self.CHUNK, size)
-            if sum(known.size for known in self._chunks) + chunk > self.most:
+            if self.size + chunk > self.most:
                 self.exceeded = True
                 return _take(_rounded(size) + ALIGNMENT)
+            self.size += chunk
             self._chunks.append(_Block(chunk + ALIGNMENT))
             begin = self._chunks[-1].address
             self._free = sorted([*self._free, (begin, begin + chunk)])
             return self.take(size)
 
     def give_back(self, part: "_Part") -> None:
-        with _lock:
+        """It may come at any moment, even in the middle of `take`: when Python looks for garbage."""
+        self._returned.append(part)
+
+    def _merge(self):
+        while self._returned:
+            part = self._returned.popleft()
             merged: list[tuple[int, int]] = []
             for begin, end in sorted([*self._free, (part.address, part.address + part.size)]):
                 if merged and merged[-1][1] == begin:

@@ -65,7 +65,8 @@ def team(function: Callable) -> Callable:
         if recorder is None:
             _run(loop, address, jit.get_threads(), arguments, 0)
         else:
-            recorder.ran(arguments, *_run(loop, address, jit.get_threads(), arguments, recorder.room()))
+            room = recorder.room()
+            recorder.ran(room, arguments, *_run(loop, address, jit.get_threads(), arguments, room))
 
     return launch
 
@@ -131,8 +132,8 @@ def _call(typing, address, numbers):
 def _launch(typing, loop, work, threads, arguments, room):
     """Lay the arguments down in memory, where the loop's threads take them up again to call the function at `work`.
 
-    First come the addresses of the arrays, in their order. The memory is that at the address `room`, or on the
-    stack if this is 0. Returned are the address of the function that takes the arguments up, and their bytes.
+    The memory is that at the address `room`, or on the stack if this is 0. Returned are the address of the function
+    that takes the arguments up, and their bytes.
 
     (Numba can call a function that is an argument, but looks up its address in Python each time, which takes
     longer than many a kernel.)
@@ -141,12 +142,10 @@ def _launch(typing, loop, work, threads, arguments, room):
     def generate(context, builder, signature, args):
         loop, work, threads, arguments, room = args
         kinds, values = signature.args[3].types, cgutils.unpack_tuple(builder, arguments)
-        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values) if _is_array(k)]
-        first = _array_of_words(builder, [builder.ptrtoint(array.data, _WORD) for array in arrays])
-        laid = [first, work, threads]
+        laid = [work, threads]
         for kind, value in zip(kinds, values):
             if isinstance(kind, types.BaseTuple):
-                value = _array_of_words(builder, cgutils.unpack_tuple(builder, value))
+                value = _words(builder, cgutils.unpack_tuple(builder, value))
             laid.append(value)
         layout = ir.LiteralStructType([value.type for value in laid])
         memory = cgutils.alloca_once(builder, layout)
@@ -159,20 +158,17 @@ def _launch(typing, loop, work, threads, arguments, room):
         meet = ir.Function(builder.module, kind, builder.module.get_unique_name("meet"))
         meet.linkage = "internal"
         within = ir.IRBuilder(meet.append_basic_block())
-        there, addresses = within.inttoptr(meet.args[1], memory.type), 0
-        work, threads = (within.load(cgutils.gep_inbounds(within, there, 0, k)) for k in (1, 2))
+        there = within.inttoptr(meet.args[1], memory.type)
+        work, threads = (within.load(cgutils.gep_inbounds(within, there, 0, k)) for k in range(2))
         taken = [meet.args[0], threads]
-        for k, kind in enumerate(kinds, start=3):
+        for k, kind in enumerate(kinds, start=2):
             place = cgutils.gep_inbounds(within, there, 0, k)
             if isinstance(kind, types.BaseTuple):
                 taken.append(_array_of(context, within, place, len(kind)))
-            elif _is_array(kind):
+            elif isinstance(kind, types.Array):
                 array = context.make_array(kind)(context, within, within.load(place))
-                address = within.load(cgutils.gep_inbounds(within, there, 0, 0, addresses))
-                array.data = within.inttoptr(address, array.data.type)
                 array.meminfo = cgutils.get_null_value(array.meminfo.type)  # its counter: there is none
                 taken.append(array._getvalue())
-                addresses += 1
             else:
                 taken.append(within.load(place))
         kind = ir.FunctionType(context.get_value_type(types.none), [value.type for value in taken])
@@ -189,11 +185,7 @@ def _launch(typing, loop, work, threads, arguments, room):
     return result(types.int64, types.int64, types.int64, arguments, types.int64), generate
 
 
-def _is_array(kind):
-    return isinstance(kind, types.Array)
-
-
-def _array_of_words(builder, words):
+def _words(builder, words):
     """The words side by side."""
     together = cgutils.get_null_value(ir.ArrayType(_WORD, len(words)))
     for k, word in enumerate(words):

@@ -89,7 +89,7 @@ class Layer:
             raise TypeError(f"{self!r} works in {like.dtype} here, got an input of {x.dtype}")
         if like is not None and not like.flags.c_contiguous:
             unrecorded("parameters that do not lie side by side")
-        return _contiguous(x)
+        return self._contiguous(x)
 
     def _upstream(self, dy: np.ndarray, shape: Shape, dtype: np.dtype) -> np.ndarray:
         """Check that dy has the shape and type of the output, and make it contiguous."""
@@ -98,14 +98,15 @@ class Layer:
             raise ValueError(f"{self!r} expects dy of its output's shape {tuple(shape)}, got {found}")
         if dy.dtype != dtype:
             raise TypeError(f"{self!r} computed in {dtype}, got dy of {dy.dtype}")
-        return _contiguous(dy)
+        return self._contiguous(dy)
 
-
-def _contiguous(x):
-    """Itself, or a copy. float64 is computed by NumPy in many places."""
-    if x.dtype != np.float32 or not x.flags.c_contiguous:
-        unrecorded("float64, or numbers that do not lie side by side")
-    return np.ascontiguousarray(x)
+    def _contiguous(self, x: np.ndarray) -> np.ndarray:
+        """Itself, or a copy. float64 is computed by NumPy in many places."""
+        if not self.recordable:
+            unrecorded(repr(self))
+        if x.dtype != np.float32 or not x.flags.c_contiguous:
+            unrecorded("float64, or numbers that do not lie side by side")
+        return np.ascontiguousarray(x)
 
 
 def pair(value: int | Pair, name: str, least: int) -> Pair:

@@ -317,6 +317,7 @@ def test_arrays_in_a_reserve_are_each_others_only_after_they_are_let_go(steps):
         del array
         assert all(np.all(array == number) for array, number in alive)
     alive.clear()
+    reserve._merge()
     ((begin, end),) = reserve._free or [(0, reserve.CHUNK)]
     assert end - begin == reserve.CHUNK
 

@@ -37,7 +37,7 @@ def test_any_program_of_kernels(size, program):
     """Arrays come and go: what lies where another one lay before must not be in anyone's way."""
     inputs, constant = drawn(0, 1, size=size), drawn(2, size=size)[0]
 
-    def run(*inputs):
+    def run():
         alive = [*inputs, constant]
         for is_sum, a, b, forget in program:
             y = memory.empty(size)
@@ -47,14 +47,14 @@ def test_any_program_of_kernels(size, program):
                 del alive[3]
         return alive[3:]
 
-    with Recording(inputs) as made:
-        results = run(*inputs)
+    with Recording() as made:
+        results = run()
     assert not made.obstacle
     for seeds in ((3, 4), (5, 6)):
-        constant += 1
-        inputs = drawn(*seeds, size=size)
-        made.run(inputs)
-        for found, expected in zip(results, run(*inputs), strict=True):
+        for array, other in zip((*inputs, constant), drawn(*seeds, 7, size=size)):
+            array[...] = other
+        made.run()
+        for found, expected in zip(results, run(), strict=True):
             np.testing.assert_array_equal(found, expected)
 
 
@@ -68,13 +68,13 @@ def describe(thread, threads, x, matrix, shape, number, fraction, flag, out):
 
 def test_all_kinds_of_arguments():
     x, matrix, out = np.zeros(5, np.float32), np.arange(12.0).reshape(3, 4)[:, ::-1], np.zeros(8)
-    with Recording([]) as made:
+    with Recording() as made:
         describe(x, matrix, (3, 10**12), -7, 2.5, True, out)
     expected = [3, 10**12, -7, 2.5, 1, 5, 3, 5]
     assert out.tolist() == expected
     out[:] = 0
     gc.collect()
-    made.run([])
+    made.run()
     assert out.tolist() == expected
 
 
@@ -87,24 +87,15 @@ def count_up(thread, threads, counts):
 
 def test_so_many_launches_that_their_arguments_fill_pages():
     counts = np.zeros(10)
-    with Recording([]) as made:
+    with Recording() as made:
         for _ in range(5000):
             count_up(counts)
-    made.run([])
+    made.run()
     assert (counts == 10_000).all()
 
 
-def test_inputs_may_move_and_views_of_them_move_along():
-    x = drawn(0)[0]
-    with Recording([x]) as made:
-        y = summed(x[: LARGE // 2], x[LARGE // 2 :])
-    for seed in (1, 2):
-        (x,) = drawn(seed)
-        made.run([x])
-        np.testing.assert_array_equal(y, x[: LARGE // 2] + x[LARGE // 2 :])
-
-
-def test_what_is_outside_is_called_in_every_run_and_its_array_may_move():
+def test_what_is_outside_is_called_in_every_run():
+    """The kernels behind it read the array that it has returned then."""
     (x,), seen, given_back = drawn(0), [], []
 
     def look():
@@ -112,17 +103,32 @@ def test_what_is_outside_is_called_in_every_run_and_its_array_may_move():
         given_back.append(np.full(LARGE, 10 * (1 + len(given_back)), np.float32))
         return given_back[-1]
 
-    with Recording([x]) as made:
+    with Recording() as made:
         doubled = summed(x, x)
         y = summed(doubled, outside(look))
         outside(lambda: seen.append(float(y[1])))
     assert not made.obstacle
     for times in (2, 3):
-        (x,) = drawn(times)
-        made.run([x])
+        x[...] = drawn(times)[0]
+        made.run()
         np.testing.assert_array_equal(y, x + x + np.float32(10 * times))
         assert seen[-2:] == [x[0] + x[0], y[1]]
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize(
+    "other", [np.zeros(LARGE), np.zeros(LARGE - 1, np.float32), np.zeros(LARGE, np.int32)]
+)
+def test_what_is_outside_has_one_shape_and_type(other):
+    (x,) = drawn(0)
+    returned = [x]
+    with Recording() as made:
+        summed(x, outside(lambda: returned[0]))
+    returned[0] = x[::-1]  # this one may be
+    made.run()
+    returned[0] = other
+    with pytest.raises(ValueError, match="what is computed outside must be float32 of shape"):
+        made.run()
 
 
 def test_outside_without_a_recording_is_a_call():
@@ -137,37 +143,37 @@ def test_an_error_outside_ends_the_run_and_the_next_one_is_as_ever():
         if fails:
             raise KeyError
 
-    with Recording([x]) as made:
+    with Recording() as made:
         y = summed(x, x)
         outside(maybe)
         z = summed(y, y)
     fails.append(1)
     with pytest.raises(KeyError):
-        made.run([x])
+        made.run()
     fails.clear()
-    (x,) = drawn(5)
-    made.run([x])
+    x[...] = drawn(5)[0]
+    made.run()
     np.testing.assert_array_equal(z, 4 * x)
 
 
 def test_kernels_outside_and_after_it_are_not_recorded():
     counts, others = np.zeros(3), np.zeros(3)
-    with Recording([]) as made:
+    with Recording() as made:
         count_up(counts)
         outside(lambda: count_up(others))
     count_up(others)
-    made.run([])
+    made.run()
     assert counts.tolist() == [2] * 3 and others.tolist() == [3] * 3
 
 
 def test_its_memory_is_nobody_elses():
     (x,) = drawn(0)
-    with Recording([x]) as made:
+    with Recording() as made:
         y = summed(summed(x, x), x)  # the sum in the middle is let go, but the recording writes to it
     others = [memory.empty(LARGE) for _ in range(20)]
     for other in others:
         other[...] = 77
-    made.run([x])
+    made.run()
     assert all((other == 77).all() for other in others)
     del made
     gc.collect()
@@ -176,20 +182,35 @@ def test_its_memory_is_nobody_elses():
 
 def test_what_cannot_be_recorded_says_so(monkeypatch):
     (x,) = drawn(0)
-    with Recording([x]) as made:
+    with Recording() as made:
         unrecorded("NumPy")
         unrecorded("later")
     assert made.obstacle == "NumPy"
-    monkeypatch.setattr(recording, "MOST", 100_000)
-    with Recording([x]) as made:
+    monkeypatch.setattr(recording, "MOST", memory.Reserve.CHUNK)
+    with Recording() as made:
+        large = memory.empty(memory.Reserve.CHUNK)
         y = summed(summed(x, x), x)
-    assert made.obstacle == "it needs more than 0 MB"
+    assert made.obstacle == "it needs more than 64 MB" and not made._kept
     np.testing.assert_array_equal(y, x + x + x)
+    assert large.size == memory.Reserve.CHUNK
 
 
 def test_after_an_error_nothing_is_recorded():
     counts = np.zeros(3)
-    with pytest.raises(KeyError), Recording([]):
+    with pytest.raises(KeyError), Recording():
         raise KeyError
     count_up(counts)
     assert counts.tolist() == [1] * 3 and memory.empty(LARGE).size == LARGE
+
+
+@pytest.mark.skipif(jit.numba.config.NUMBA_NUM_THREADS < 2, reason="there is one processor")
+def test_the_number_of_threads_may_not_change_on_the_way():
+    counts, threads = np.zeros(3), jit.get_threads()
+    try:
+        with Recording() as made:
+            count_up(counts)
+            jit.set_threads(1 + threads % 2)
+            count_up(counts)
+    finally:
+        jit.set_threads(threads)
+    assert made.obstacle == "the number of threads changes" and counts.tolist() == [2] * 3
