@@ -10,6 +10,7 @@ What a kernel needs only while it runs comes from `scratch`: always the same mem
 cache from the kernel before.
 """
 
+import contextlib
 import math
 import mmap
 import threading
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 LARGE = 1 << 16  # bytes; the allocator of NumPy serves smaller arrays as well
+HUGE = 4 << 20  # bytes from which on huge pages are worth it
 ALIGNMENT = 64  # bytes in a cache line: a vector that lies across two of them takes two reads
 
 
@@ -44,11 +46,16 @@ class _Block:
     reserve = None  # it is everyone's
 
     def __init__(self, size: int):
-        # Not from the allocator of NumPy, which may keep what is let go.
+        # From the operating system, since the allocator behind NumPy may keep what is let go; in huge pages, as
+        # NumPy asks for, where there are such: fewer have to be cleared.
         try:
-            self.memory, self.size = np.frombuffer(mmap.mmap(-1, size), np.uint8), size
+            pages = mmap.mmap(-1, size)
         except OSError as error:
             raise MemoryError(f"no memory for an array of {size:,} bytes") from error
+        if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a system that has none
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        self.memory, self.size = np.frombuffer(pages, np.uint8), size
         address = self.memory.ctypes.data
         self.address = address + -address % ALIGNMENT
 

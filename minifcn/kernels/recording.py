@@ -28,7 +28,7 @@ from minifcn.kernels.crop import copy
 from minifcn.kernels.team import here, run_again
 
 # Bytes of arrays that a recording may keep. Where more is computed, Python takes little of the time.
-MOST = 256 << 20
+MOST = 1 << 30
 PAGE = 1 << 15  # words of arguments that are laid side by side,
 LONGEST = 1 << 10  # of which one launch has at most so many
 
