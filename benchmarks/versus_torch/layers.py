@@ -70,20 +70,19 @@ class LayerRow(Row):
         def forward():
             return layer.forward(x)[0]
 
-        def both(x, dy):
+        def both():
             y, cache = layer.forward(x)
             return y, *layer.backward(dy, cache, needs)
 
         def both_results():
-            y, dx, grads = both(x, dy)
+            y, dx, grads = both()
             arrays = {**({} if layer.frozen else grads), **({"input": dx} if self.image_gradient else {})}
             return {"output": y, **of_gradients(arrays)}
 
-        if not self.backward:
-            recorded = Recorded(lambda x: layer.forward(x)[0])
-            return Ready(lambda: recorded(x), lambda: {"output": forward()})
-        recorded = Recorded(both)
-        return Ready(lambda: recorded(x, dy), both_results)
+        # As in a network, where x and dy lie where another recorded kernel wrote them
+        if self.backward:
+            return Ready(Recorded(both), both_results)
+        return Ready(Recorded(forward), lambda: {"output": forward()})
 
     def _torch(self, layout, channelwise):
         import torch
