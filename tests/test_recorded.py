@@ -37,6 +37,15 @@ def images(seed, shape=(1, 12, 14, 3)):
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
+def in_threads(work):
+    """work(0) to work(3), each in a Python thread of its own."""
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
 @given(sizes=st.lists(st.sampled_from([8, 9, 70]), max_size=12), seed=st.integers(0, 99))
 def test_images_of_any_sizes_in_any_order(sizes, seed):
     net = small_net()
@@ -184,11 +193,7 @@ def test_from_several_python_threads_at_once():
 
     for _ in range(2):
         recorded(inputs[0])
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work)
     assert not wrong
     for x, scores in zip(inputs, expected):
         np.testing.assert_array_equal(recorded(x), scores)
@@ -205,11 +210,7 @@ def test_what_is_made_of_the_result_is_safe_from_other_threads():
             if not np.array_equal(recorded(inputs[k]), expected[k]):
                 wrong.append(k)
 
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work)
     assert not wrong
 
 

@@ -74,7 +74,7 @@ class _Plan:
         pitch = ((Wo - 1) * stride[1] + dilation[1] * (kw - 1) + 1) * C
         self.row, self.rows = kh * pitch, rows_at_a_time(N * Ho, Wo)
         self.pixels = -(-self.rows * Wo // ROWS) * ROWS
-        copied = (kh, kw, *stride, *padding) != (1, 1, 1, 1, 0, 0)
+        copied = (kh, kw, *stride, *padding) != (1, 1, 1, 1, 0, 0) or x_shape[:3] != y_shape[:3]
         self.arguments = (kh, kw, *stride), (*padding, *dilation), pitch, self.columns, self.rows, copied
         u, v, c = np.ogrid[:kh, :kw, :C]
         self.taps = (u * pitch + v * dilation[1] * C + c).reshape(-1)  # of tap (u, v) and channel c

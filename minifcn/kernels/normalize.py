@@ -8,7 +8,7 @@ few pixels of a RUN are first added up in float32, where vectors of sums stay in
 import numpy as np
 
 from minifcn.kernels.bias import RUN
-from minifcn.kernels.jit import get_threads
+from minifcn.kernels.jit import get_threads, kernel
 from minifcn.kernels.team import share, team, two
 from minifcn.kernels.vector import LANES, fma, load_part, splat, store_part
 
@@ -55,14 +55,21 @@ def _sums(thread, threads, x, shape, sums):
             total[k] += run[k]
 
 
+@kernel
+def _total(sums, c):
+    """Both sums of channel c, over all threads."""
+    first = second = 0.0
+    for part in range(sums.shape[0]):
+        first, second = first + sums[part, c], second + sums[part, sums.shape[1] // 2 + c]
+    return first, second
+
+
 @team
 def _statistics(thread, threads, x, sums, mean, variance):
     C = mean.size
     begin, end = share(C, thread, threads)
     for c in range(begin, end):
-        plain = squared = 0.0
-        for part in range(sums.shape[0]):
-            plain, squared = plain + sums[part, c], squared + sums[part, C + c]
+        plain, squared = _total(sums, c)
         plain, squared = plain / (x.size // C), squared / (x.size // C)
         mean[c], variance[c] = x[c] + plain, max(squared - plain * plain, 0.0)
 
@@ -129,9 +136,7 @@ def parameter_gradients(thread, threads, sums, variance, eps, dweight, dbias):
     C = dbias.size
     begin, end = share(C, thread, threads)
     for c in range(begin, end):
-        plain = centred = 0.0
-        for part in range(sums.shape[0]):
-            plain, centred = plain + sums[part, c], centred + sums[part, C + c]
+        plain, centred = _total(sums, c)
         dbias[c], dweight[c] = plain, centred / np.sqrt(variance[c] + eps)
 
 
@@ -144,9 +149,7 @@ def input_gradient(thread, threads, dy, x, mean, variance, eps, weight, sums, of
     scale = (weight / deviation).astype(x.dtype)
     slope, shift = np.zeros(C, x.dtype), np.zeros(C, x.dtype)
     for c in range(C if of_batch else 0):
-        plain = centred = 0.0
-        for part in range(sums.shape[0]):
-            plain, centred = plain + sums[part, c], centred + sums[part, C + c]
+        plain, centred = _total(sums, c)
         through = weight[c] / deviation[c] / pixels
         slope[c], shift[c] = -through * centred / (deviation[c] * deviation[c]), -through * plain
     for p in range(begin, end):
