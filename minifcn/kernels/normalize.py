@@ -150,7 +150,7 @@ def input_gradient(thread, threads, dy, x, mean, variance, eps, weight, sums, of
     slope, shift = np.zeros(C, x.dtype), np.zeros(C, x.dtype)
     for c in range(C if of_batch else 0):
         plain, centred = _total(sums, c)
-        through = weight[c] / deviation[c] / pixels
+        through = np.float64(scale[c]) / pixels  # of the rounded scale, so that one pixel cancels to 0
         slope[c], shift[c] = -through * centred / (deviation[c] * deviation[c]), -through * plain
     for p in range(begin, end):
         upstream, pixel, out = dy[p], x[p], dx[p]

@@ -283,7 +283,9 @@ THREE, SAME = (3, 3), (1, 1)  # a 3x3 kernel, and the padding that keeps its map
         Case(Window(THREE, padding=SAME), (1, 4, 4096, 3), 16),
         Case(Window(THREE, padding=SAME), (1, 4096, 3, 16), 5),
         Case(Window((1, 1)), (1, 2, 4096, 20), 33),
-        Case(Window((1, 1)), (2, 5, 7, 3), 4, output_size=(4, 6)),  # pixels that no output reads
+        Case(
+            Window((1, 1), dilation=(2, 2)), (2, 5, 7, 3), 4, output_size=(4, 6)
+        ),  # pixels that no output reads
         Case(Window((1, 5), (1, 2), (0, 3)), (1, 1, 4096, 2), 8),
         Case(Window((4096, 1)), (2, 4099, 1, 2), 3),
         Case(Window(THREE, padding=SAME), (2, 9, 10, 130), 70),  # Winograd's threads share the positions
