@@ -1,4 +1,4 @@
-"""Parts of arrays: cut out, or set into zeros; and arrays filled with one number, or one number per channel."""
+"""Parts of arrays: cut out, or set into zeros; and arrays filled with one number, one per channel, or others."""
 
 import numpy as np
 

@@ -27,9 +27,7 @@ def all_finite(x: np.ndarray) -> bool:
     unrecorded("a question whether all is finite")
     if x.dtype != np.float32 or x.size < LARGE or not x.flags.c_contiguous:
         return all_finite_definition(x)
-    largest = np.zeros(get_threads(), np.int32)
-    _largest(x.reshape(-1).view(np.int32), largest)
-    return are_finite(largest)
+    return are_finite(finite_marks([x]))
 
 
 def finite_marks(arrays: Iterable[np.ndarray]) -> np.ndarray:

@@ -29,10 +29,10 @@ def window_sum(x, size):
 
 
 @kernel
-def _add_window(x, begin, pixels, C, reach, total):
-    """total = the sums over the window, for so many pixels of x from `begin` on."""
+def _add_window(x, pixels, C, reach, total):
+    """total = the sums over the window, for so many pixels of x."""
     for p in range(pixels):
-        at = begin + p * C
+        at = p * C
         for c in range(C):
             value = np.float32(0)
             for j in range(max(0, c - reach), min(C, c + reach + 1)):
@@ -54,7 +54,7 @@ def scales(thread, threads, x, C, size, alpha, beta, k, s, power):
         count, at = min(PIXELS, end - p), p * C
         for i in range(count * C):
             squares[i] = x[at + i] * x[at + i]
-        _add_window(squares, 0, count, C, reach, total)
+        _add_window(squares, count, C, reach, total)
         for i in range(count * C):
             ratio = 1.0 + slope * np.float64(total[i])
             power[at + i] = first * exp(np.float32(-beta * log(ratio)))
@@ -79,6 +79,6 @@ def normalize_backward(thread, threads, dy, x, s, power, C, size, factor, dx):
         count, at = min(PIXELS, end - p), p * C
         for i in range(count * C):
             parts[i] = dy[at + i] * x[at + i] * power[at + i] / s[at + i]
-        _add_window(parts, 0, count, C, reach, total)
+        _add_window(parts, count, C, reach, total)
         for i in range(count * C):
             dx[at + i] = dy[at + i] * power[at + i] - factor * x[at + i] * total[i]

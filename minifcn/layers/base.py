@@ -41,9 +41,7 @@ class Layer:
     """
 
     frozen = False
-    recordable = (
-        False  # whether it runs kernels alone, and says so where it does not: see kernels/recording.py
-    )
+    recordable = False  # whether it runs kernels alone, or says where it does not: kernels/recording.py
     rectifies = False  # whether forward can take `relu`, and
     fuses_relu = False  # whether backward can take `through_relu`: see network.py
 

@@ -10,17 +10,19 @@ from minifcn.layers.base import Footprint, Layer, Pair, Shape, pair, short
 
 def summed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b. ValueError unless both have one shape and type."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        raise ValueError(f"cannot add {a.dtype} of shape {a.shape} and {b.dtype} of shape {b.shape}")
-    y = memory.empty(a.shape, a.dtype)
-    merge.add(a.reshape(-1), b.reshape(-1), y.reshape(-1))
-    return y
+    return _number_by_number(merge.add, "add", a, b)
 
 
 def multiplied(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a b, number by number, of one shape and type."""
+    """a b, number by number. ValueError unless both have one shape and type."""
+    return _number_by_number(merge.multiply, "multiply", a, b)
+
+
+def _number_by_number(kernel, what, a, b):
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(f"cannot {what} {a.dtype} of shape {a.shape} and {b.dtype} of shape {b.shape}")
     y = memory.empty(a.shape, a.dtype)
-    merge.multiply(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    kernel(a.reshape(-1), b.reshape(-1), y.reshape(-1))
     return y
 
 
